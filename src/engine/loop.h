@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine - one thread's scheduler: descriptors, deadlines, fibers. It knows no connections. May include: base.
+ *
+ * loop.h - an event loop over epoll(7) with a timing wheel, a list of tasks to run, and a wake-up from other
+ * threads. Every function is for the thread that owns the loop, except loop_wake() and loop_is_sleeping().
+ *
+ * WAKEUP: the owner announces that it sleeps, runs the before_sleep hook (which looks for work once more and may call it
+ * off), then waits. A waker that has published work exchanges the announcement and writes the eventfd only if
+ * it took it. Both sides are sequentially consistent, so either the owner sees the work or the waker sees the
+ * announcement. The eventfd is edge-triggered and never read.
+ */
+#ifndef CP_ENGINE_LOOP_H
+#define CP_ENGINE_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/defs.h"
+#include "base/list.h"
+#include "engine/timer.h"
+
+struct epoll_event;
+struct watch;
+struct task;
+struct loop;
+
+/* events: EPOLLIN, EPOLLOUT, … as epoll_wait(2) gave them. It may remove and free any watch, its own included. */
+typedef void watch_fn(struct loop *loop, struct watch *watch, uint32_t events);
+typedef void task_fn(struct loop *loop, struct task *task);
+/* Last look before sleeping; true: there is work, do not sleep. */
+typedef bool loop_before_sleep_fn(struct loop *loop, void *arg);
+
+/* Embedded in its owner: what to call when its descriptor is ready. */
+struct watch {
+	watch_fn *fn;
+};
+
+/* Embedded in its owner: something to run in the next turn. Zeroed memory with fn set is an initialised one. */
+struct task {
+	struct list link;
+	task_fn *fn;
+};
+
+#define LOOP_EVENTS_MAX 256
+
+struct loop {
+	uint32_t magic;              /* private: loop.c, down to the end unless said otherwise */
+	int epoll_fd;
+	int wake_fd;
+	struct watch wake_watch;
+	atomic_bool sleeping;
+	uint64_t now_ns;             /* public to read: the time at the start of this turn */
+	struct timer_wheel wheel;    /* public: timer_set(&loop->wheel, …); its clock is now_ns in ms */
+	struct list tasks;
+	struct epoll_event *events;
+	int event_count;             /* of the batch being dispatched */
+	int event_next;
+	uint64_t turns;              /* public to read */
+	loop_before_sleep_fn *before_sleep;
+	void *before_sleep_arg;
+};
+
+/* before_sleep may be NULL. 0 or -errno. */
+CP_MUST_CHECK int loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg);
+/* No watch, timer or task may be left that its owner still counts on. Accepts a half-built one. */
+void loop_fini(struct loop *loop);
+
+/* events as epoll_ctl(2) takes them, EPOLLET if wanted. The watch must stay where it is until removed. 0 or -errno. */
+CP_MUST_CHECK int loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events);
+CP_MUST_CHECK int loop_modify(struct loop *loop, struct watch *watch, int fd, uint32_t events);
+/* Takes fd out of the set. */
+void loop_remove(struct loop *loop, struct watch *watch, int fd);
+/* For a descriptor that is about to be closed (which takes it out): only drops events of this turn not yet delivered. */
+void loop_forget(struct loop *loop, struct watch *watch);
+
+/* Runs the task in the next turn, once; scheduling it twice is scheduling it once. */
+void loop_schedule(struct loop *loop, struct task *task);
+void loop_cancel(struct loop *loop, struct task *task);
+
+/*
+ * One turn: waits for events (not at all when tasks are scheduled; at most max_wait_ms, -1 = until the next timer or
+ * for ever), then events, timers, tasks. 0, or -errno of a failure of epoll_wait that is not EINTR.
+ */
+CP_MUST_CHECK int loop_turn(struct loop *loop, int max_wait_ms);
+
+/* now_ns in the milliseconds of the wheel. */
+static inline uint64_t
+loop_now_ms(const struct loop *loop)
+{
+	return loop->now_ns / 1000000u;
+}
+
+/* Reads the clock again, for a turn that has taken long. */
+void loop_update_now(struct loop *loop);
+
+/* Any thread: ends the sleep the loop is in, or about to be in. Returns true if it slept (a system call was made). */
+bool loop_wake(struct loop *loop);
+/* Any thread; a hint. */
+bool loop_is_sleeping(const struct loop *loop);
+
+#endif
