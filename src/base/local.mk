@@ -2,3 +2,4 @@ noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_SOURCES = \
 	src/base/address.h src/base/assert.h src/base/clock.h src/base/defs.h src/base/errmsg.h src/base/fdutil.h src/base/list.h \
 	src/base/lock.h src/base/log.h src/base/mem.h src/base/systemd.h src/base/units.h
+src_base_libbase_a_SOURCES += src/base/histogram.c src/base/histogram.h
