@@ -12,13 +12,13 @@ struct errmsg {
 	char text[1024];
 };
 
-/* Replaces the text; what does not fit is cut. A NULL err is ignored. */
+/* Replaces the text; what does not fit is cut. An argument may be the old text. A NULL err is ignored. */
 CP_PRINTF(2, 3) void errmsg_set(struct errmsg *err, const char *fmt, ...);
 
 /* Puts "prefix: " before the text there is. A NULL err is ignored. */
 CP_PRINTF(2, 3) void errmsg_prefix(struct errmsg *err, const char *fmt, ...);
 
-/* The text for an errno value, such as "Connection refused"; never NULL, valid for ever, any thread. */
+/* The text for an errno value of either sign, such as "Connection refused"; never NULL, valid for ever, any thread. */
 const char *errmsg_errno(int error);
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef CP_BASE_MEM_H
 #define CP_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/defs.h"
@@ -33,5 +34,21 @@ void mem_free(void *ptr);
 
 /* Tests only: the n-th allocation from now (1 = the next), by any thread, fails; 0: none does. */
 void mem_fail_after(unsigned n);
+
+/*
+ * For allocators beside the heap (slab.c): counts as one allocation. true: fail, as if there were no memory; errno is
+ * ENOMEM then. Any thread; costs a load unless a test has called mem_fail_after().
+ */
+static inline bool mem_should_fail(void);
+
+/* private: mem.c; how many allocations until the one that fails, 0: none does */
+extern unsigned mem_fail_countdown;
+bool mem_count_down(void);
+
+static inline bool
+mem_should_fail(void)
+{
+	return __builtin_expect(__atomic_load_n(&mem_fail_countdown, __ATOMIC_RELAXED) != 0, 0) && mem_count_down();
+}
 
 #endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fdutil - descriptors: closing, waking by eventfd, counting and how many there may be.
+ *
+ * Any thread; fd_raise_limit() is for the main thread before others start. Nothing here blocks or logs.
+ */
+#include "config.h"
+
+#include "base/fdutil.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+void
+fd_close(int *fd)
+{
+	int saved_errno = errno;
+	int closing = fd_take(fd);
+
+	if (closing < 0)
+		return;
+	/* EINTR is no reason to try again: on Linux the descriptor is gone. EBADF is a double close, and so a bug. */
+	if (close(closing) < 0)
+		CP_ASSERT(errno != EBADF);
+	errno = saved_errno;
+}
+
+int
+fd_new_event(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void
+fd_signal_event(int fd)
+{
+	int saved_errno = errno;
+	uint64_t one = 1;
+
+	/* EAGAIN: the counter is full, so the reader is woken as it is. */
+	if (write(fd, &one, sizeof(one)) < 0)
+		CP_ASSERT(errno != EBADF && errno != EINVAL);
+	errno = saved_errno;
+}
+
+/* The kernel's own bound on RLIMIT_NOFILE, for the privileged too; UINT64_MAX when it cannot be read. */
+static uint64_t
+read_kernel_limit(void)
+{
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	uint64_t limit;
+
+	if (file == NULL)
+		return UINT64_MAX;
+	if (fscanf(file, "%" SCNu64, &limit) != 1)
+		limit = UINT64_MAX;
+	fclose(file);
+	return limit;
+}
+
+static bool
+set_limit(rlim_t soft, rlim_t hard)
+{
+	struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
+
+	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+uint64_t
+fd_raise_limit(uint64_t wanted)
+{
+	struct rlimit now;
+	uint64_t kernel_limit, beyond;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0)
+		return 0;
+	if (now.rlim_cur >= wanted)
+		return now.rlim_cur;
+	if (now.rlim_max >= wanted)
+		return set_limit(wanted, now.rlim_max) ? wanted : now.rlim_cur;
+	kernel_limit = read_kernel_limit();
+	beyond = wanted < kernel_limit ? wanted : kernel_limit;
+	if (beyond > now.rlim_max && set_limit(beyond, beyond))
+		return beyond;
+	return set_limit(now.rlim_max, now.rlim_max) ? now.rlim_max : now.rlim_cur;
+}
+
+int
+fd_count_open(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int count = 0;
+	int error;
+
+	if (dir == NULL)
+		return -errno;
+	for (;;) {
+		errno = 0;
+		entry = readdir(dir);
+		if (entry == NULL)
+			break;
+		if (entry->d_name[0] != '.')
+			count++;
+	}
+	error = errno;
+	closedir(dir);
+	/* The one that did the counting is closed again. */
+	return error != 0 ? -error : count - 1;
+}

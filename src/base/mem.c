@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem - the heap, with a way for tests to run out of it.
+ *
+ * Any thread. Nothing here ends the process: who gets NULL says what could not be done for want of memory.
+ */
+#include "config.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+unsigned mem_fail_countdown;
+
+bool
+mem_count_down(void)
+{
+	unsigned left = __atomic_load_n(&mem_fail_countdown, __ATOMIC_RELAXED);
+
+	/* Two threads may come here at once: only the one that takes the last step fails. */
+	while (left != 0) {
+		if (!__atomic_compare_exchange_n(
+			    &mem_fail_countdown, &left, left - 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			continue;
+		if (left != 1)
+			return false;
+		errno = ENOMEM;
+		return true;
+	}
+	return false;
+}
+
+void
+mem_fail_after(unsigned n)
+{
+	__atomic_store_n(&mem_fail_countdown, n, __ATOMIC_RELAXED);
+}
+
+void *
+mem_zalloc(size_t size)
+{
+	return mem_zalloc_array(1, size);
+}
+
+void *
+mem_zalloc_array(size_t count, size_t size)
+{
+	if (mem_should_fail())
+		return NULL;
+	if (count == 0 || size == 0)
+		count = size = 1;
+	return calloc(count, size);
+}
+
+void *
+mem_realloc_array(void *ptr, size_t count, size_t size)
+{
+	if (mem_should_fail())
+		return NULL;
+	/* realloc(ptr, 0) may free, which this never does. */
+	if (count == 0 || size == 0)
+		count = size = 1;
+	return reallocarray(ptr, count, size);
+}
+
+char *
+mem_strdup(const char *str)
+{
+	if (str == NULL || mem_should_fail())
+		return NULL;
+	return strdup(str);
+}
+
+char *
+mem_printf(const char *fmt, ...)
+{
+	char *text;
+	va_list args;
+	int n;
+
+	if (mem_should_fail())
+		return NULL;
+	va_start(args, fmt);
+	n = vasprintf(&text, fmt, args);
+	va_end(args);
+	return n < 0 ? NULL : text;
+}
+
+void
+mem_free(void *ptr)
+{
+	free(ptr);
+}
