@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * address - where something listens or connects to, and who a peer is.
+ *
+ * Any thread. Parsing allocates and is for configuration and command lines; everything about peers works on the
+ * caller's memory and is called for each connection. Never looks a name up and never touches the file system.
+ *
+ * One notation for one address: IPv6 goes through inet_ntop(3), IPv4-mapped IPv6 becomes IPv4, names become lower
+ * case, ports lose their leading zeros. So two listeners on one address are found by comparing texts.
+ */
+#include "config.h"
+
+#include "base/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+#include "base/assert.h"
+#include "base/errmsg.h"
+#include "base/mem.h"
+
+#define EXPECTED "expected tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH, unix:@NAME or systemd:NAME"
+
+/* RFC 1035, 2.3.4. */
+#define HOST_NAME_MAX_LEN 253
+#define HOST_LABEL_MAX_LEN 63
+
+/* What LISTEN_FDNAMES can carry for one socket (systemd.socket(5), FileDescriptorName=). */
+#define FD_NAME_MAX_LEN 255
+
+#define SUN_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+
+/* ::ffff:0:0/96, RFC 4291 2.5.5.2. */
+static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+static const char digits[] = "0123456789";
+
+static bool
+is_mapped(const uint8_t bytes[16])
+{
+	return memcmp(bytes, mapped_prefix, sizeof(mapped_prefix)) == 0;
+}
+
+static bool
+consists_of(const char *text, size_t len, const char *accepted)
+{
+	return strspn(text, accepted) >= len;
+}
+
+/* ---- text to address --------------------------------------------------------- */
+
+/* Digits only, 0 to max; -1 when it is anything else. */
+static int
+parse_decimal(const char *text, int max)
+{
+	int value = 0;
+
+	if (*text == '\0')
+		return -1;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9')
+			return -1;
+		value = value * 10 + (*text - '0');
+		if (value > max)
+			return -1;
+	}
+	return value;
+}
+
+/* Writes the host between brackets as it is spoken of from here on. 0 or -EINVAL. */
+static int
+normalise_v6(const char *text, char *ret_host, size_t size, struct errmsg *err)
+{
+	char number[INET6_ADDRSTRLEN];
+	const char *scope = strchr(text, '%');
+	size_t len = scope != NULL ? (size_t)(scope - text) : strlen(text);
+	struct in6_addr in6;
+
+	snprintf(number, sizeof(number), "%.*s", (int)(len < sizeof(number) ? len : sizeof(number)), text);
+	if (len >= sizeof(number) || inet_pton(AF_INET6, number, &in6) != 1) {
+		errmsg_set(err, "\"%.100s\" is not an IPv6 address; brackets are for these alone, as in tcp:[::1]:80", text);
+		return -EINVAL;
+	}
+	if (scope != NULL && (scope[1] == '\0' || strlen(scope + 1) >= IF_NAMESIZE || strpbrk(scope + 1, "%/:[] ") != NULL)) {
+		errmsg_set(err, "\"%.100s\": behind %% is expected a network interface, as in tcp:[fe80::1%%eth0]:80", text);
+		return -EINVAL;
+	}
+	if (scope != NULL && !IN6_IS_ADDR_LINKLOCAL(&in6) && !IN6_IS_ADDR_MC_LINKLOCAL(&in6)) {
+		errmsg_set(err, "only a link-local address (fe80::...) takes a network interface, \"%.100s\"", scope);
+		return -EINVAL;
+	}
+	if (is_mapped(in6.s6_addr))
+		inet_ntop(AF_INET, in6.s6_addr + sizeof(mapped_prefix), number, sizeof(number));
+	else
+		inet_ntop(AF_INET6, &in6, number, sizeof(number));
+	snprintf(ret_host, size, "%s%s", number, scope != NULL ? scope : "");
+	return 0;
+}
+
+static bool
+is_label(const char *label, size_t len)
+{
+	if (len == 0 || len > HOST_LABEL_MAX_LEN || label[0] == '-' || label[len - 1] == '-')
+		return false;
+	return consists_of(label, len, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+}
+
+/*
+ * A name's last label is never a number: "1.2.3", "0x7f.1" and "300.1.1.1" are IPv4 addresses gone wrong, which
+ * getaddrinfo(3) would take for something else than their writer did.
+ */
+static bool
+is_number_gone_wrong(const char *label, size_t len)
+{
+	if (consists_of(label, len, digits))
+		return true;
+	return strncasecmp(label, "0x", 2) == 0 && consists_of(label + 2, len - 2, "0123456789abcdefABCDEF");
+}
+
+static int
+normalise_name(const char *text, char *ret_host, size_t size, struct errmsg *err)
+{
+	size_t total = strlen(text);
+	const char *label = text;
+	struct in_addr in;
+	size_t len = 0;
+
+	if (inet_pton(AF_INET, text, &in) == 1) {
+		inet_ntop(AF_INET, &in, ret_host, (socklen_t)size);
+		return 0;
+	}
+	while (*label != '\0') {
+		len = strcspn(label, ".");
+		if (!is_label(label, len) || total > HOST_NAME_MAX_LEN) {
+			errmsg_set(err, "\"%.100s\" is neither a host name nor an IP address", text);
+			return -EINVAL;
+		}
+		if (label[len] == '\0' || label[len + 1] == '\0')
+			break;
+		label += len + 1;
+	}
+	if (is_number_gone_wrong(label, len)) {
+		errmsg_set(err, "\"%.100s\" is not an IPv4 address: expected four numbers from 0 to 255, as in 192.0.2.1", text);
+		return -EINVAL;
+	}
+	for (size_t i = 0; i <= total; i++)
+		ret_host[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+	return 0;
+}
+
+/* Brackets forgotten: says how it should have been written, with or without a port at its end. */
+static int
+refuse_bare_v6(const char *rest, const char *last_colon, struct errmsg *err)
+{
+	int len = (int)(last_colon - rest);
+	char host[INET6_ADDRSTRLEN];
+	struct in6_addr in6;
+
+	snprintf(host, sizeof(host), "%.*s", len < INET6_ADDRSTRLEN ? len : 0, rest);
+	if (inet_pton(AF_INET6, host, &in6) == 1)
+		errmsg_set(err, "an IPv6 address stands in brackets: write tcp:[%s]%.10s", host, last_colon);
+	else if (inet_pton(AF_INET6, rest, &in6) == 1)
+		errmsg_set(err, "an IPv6 address stands in brackets and a port follows: write tcp:[%.100s]:PORT", rest);
+	else
+		errmsg_set(err, "too many colons: expected tcp:HOST:PORT, or tcp:[V6]:PORT for IPv6");
+	return -EINVAL;
+}
+
+/* Cuts "HOST:PORT" in two: *ret_host_len bytes of host from *ret_host on, and the port. */
+static int
+split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const char **ret_port, struct errmsg *err)
+{
+	const char *colon = strrchr(rest, ':');
+	const char *end;
+
+	if (rest[0] == '[') {
+		end = strchr(rest, ']');
+		if (end == NULL) {
+			errmsg_set(err, "the bracket is not closed: expected tcp:[V6]:PORT");
+			return -EINVAL;
+		}
+		if (end[1] != ':') {
+			errmsg_set(err, "a colon and the port must follow the bracket: expected tcp:[V6]:PORT");
+			return -EINVAL;
+		}
+		*ret_host = rest + 1;
+		*ret_host_len = (size_t)(end - rest - 1);
+		*ret_port = end + 2;
+		return 0;
+	}
+	if (colon == NULL) {
+		if (*rest != '\0' && consists_of(rest, strlen(rest), digits))
+			errmsg_set(err, "the host is missing: for any address write tcp:*:%.10s", rest);
+		else
+			errmsg_set(err, "the port is missing: expected tcp:HOST:PORT");
+		return -EINVAL;
+	}
+	if (strchr(rest, ':') != colon)
+		return refuse_bare_v6(rest, colon, err);
+	if (colon == rest) {
+		errmsg_set(err, "the host is missing: for any address write tcp:*%.10s", rest);
+		return -EINVAL;
+	}
+	*ret_host = rest;
+	*ret_host_len = (size_t)(colon - rest);
+	*ret_port = colon + 1;
+	return 0;
+}
+
+static int
+parse_tcp(struct address *address, const char *rest, struct errmsg *err)
+{
+	char text[HOST_NAME_MAX_LEN + 3];
+	char host[HOST_NAME_MAX_LEN + 3];
+	const char *host_text, *port_text;
+	size_t host_len;
+	int port, r;
+
+	r = split_tcp(rest, &host_text, &host_len, &port_text, err);
+	if (r < 0)
+		return r;
+	/* One byte more than a name may have is kept, so that it is found too long. */
+	snprintf(text, sizeof(text), "%.*s", host_len < sizeof(text) ? (int)host_len : (int)sizeof(text), host_text);
+	if (rest[0] == '[')
+		r = normalise_v6(text, host, sizeof(host), err);
+	else if (strcmp(text, "*") == 0)
+		strcpy(host, "*");
+	else
+		r = normalise_name(text, host, sizeof(host), err);
+	if (r < 0)
+		return r;
+	port = parse_decimal(port_text, UINT16_MAX);
+	if (port < 0) {
+		errmsg_set(err, "\"%.40s\" is not a port: expected a number from 0 to 65535", port_text);
+		return -EINVAL;
+	}
+	address->port = (uint16_t)port;
+	address->host = mem_strdup(host);
+	address->text = mem_printf(strchr(host, ':') != NULL ? "tcp:[%s]:%d" : "tcp:%s:%d", host, port);
+	return 0;
+}
+
+static int
+parse_unix(struct address *address, const char *rest, struct errmsg *err)
+{
+	size_t len = strlen(rest);
+
+	if (len == 0 || strcmp(rest, "@") == 0) {
+		errmsg_set(err, "the %s is missing: expected unix:PATH or unix:@NAME", len == 0 ? "path" : "name");
+		return -EINVAL;
+	}
+	/* An abstract name spends its first byte on the NUL that marks it, a path its last one on the NUL that ends it. */
+	if (len > SUN_PATH_MAX_LEN + (rest[0] == '@')) {
+		errmsg_set(err, "%s is too long for a socket: %zu bytes, at most %zu",
+			rest[0] == '@' ? "the name" : "the path", len - (rest[0] == '@'), SUN_PATH_MAX_LEN);
+		return -EINVAL;
+	}
+	address->host = mem_strdup(rest);
+	address->text = mem_printf("unix:%s", rest);
+	return 0;
+}
+
+static int
+parse_systemd(struct address *address, const char *rest, struct errmsg *err)
+{
+	if (*rest == '\0') {
+		errmsg_set(err, "the name is missing: expected systemd:NAME, with the socket unit's FileDescriptorName=");
+		return -EINVAL;
+	}
+	for (const char *p = rest; *p != '\0'; p++) {
+		if (*p <= ' ' || *p >= 0x7f || *p == ':' || p - rest >= FD_NAME_MAX_LEN) {
+			errmsg_set(err, "not a name that a socket unit's FileDescriptorName= can give: at most %d "
+				"characters, no colons, blanks or control characters", FD_NAME_MAX_LEN);
+			return -EINVAL;
+		}
+	}
+	address->host = mem_strdup(rest);
+	address->text = mem_printf("systemd:%s", rest);
+	return 0;
+}
+
+/* None of the forms: guesses what was meant, as long as the guess is a safe one. */
+static int
+refuse_unknown(const char *text, struct errmsg *err)
+{
+	const char *colon = strrchr(text, ':');
+
+	if (strncmp(text, "udp:", 4) == 0)
+		errmsg_set(err, "datagram listeners (udp:) are not supported by this version; " EXPECTED);
+	else if (text[0] == '/')
+		errmsg_set(err, EXPECTED "; did you mean unix:%.120s?", text);
+	else if (text[0] == '@')
+		errmsg_set(err, EXPECTED "; did you mean unix:%.120s?", text);
+	else if (parse_decimal(text, UINT16_MAX) >= 0)
+		errmsg_set(err, EXPECTED "; did you mean tcp:*:%.10s?", text);
+	else if (colon != NULL && colon != text && parse_decimal(colon + 1, UINT16_MAX) >= 0 && strchr(text, ':') == colon)
+		errmsg_set(err, EXPECTED "; did you mean tcp:%.120s?", text);
+	else
+		errmsg_set(err, EXPECTED);
+	return -EINVAL;
+}
+
+int
+address_parse(struct address *address, const char *text, struct errmsg *err)
+{
+	static const struct form {
+		const char *prefix;
+		enum address_kind kind;
+		int (*parse)(struct address *address, const char *rest, struct errmsg *err);
+	} forms[] = {
+		{ "tcp:", ADDRESS_TCP, parse_tcp },
+		{ "unix:", ADDRESS_UNIX, parse_unix },
+		{ "systemd:", ADDRESS_SYSTEMD, parse_systemd },
+	};
+	struct address parsed = { .kind = ADDRESS_TCP };
+	size_t i = 0;
+	int r;
+
+	while (i < CP_COUNT(forms) && strncmp(text, forms[i].prefix, strlen(forms[i].prefix)) != 0)
+		i++;
+	if (i == CP_COUNT(forms)) {
+		r = refuse_unknown(text, err);
+	} else {
+		parsed.kind = forms[i].kind;
+		r = forms[i].parse(&parsed, text + strlen(forms[i].prefix), err);
+	}
+	if (r == 0 && (parsed.host == NULL || parsed.text == NULL)) {
+		address_fini(&parsed);
+		errmsg_set(err, "out of memory");
+		r = -ENOMEM;
+	}
+	if (r < 0) {
+		errmsg_prefix(err, "address \"%.160s\"", text);
+		return r;
+	}
+	*address = parsed;
+	return 0;
+}
+
+void
+address_fini(struct address *address)
+{
+	mem_freep(&address->text);
+	mem_freep(&address->host);
+}
+
+int
+address_to_unix(const struct address *address, struct sockaddr_un *ret_sun, socklen_t *ret_len)
+{
+	size_t len = strlen(address->host);
+	bool is_abstract = address->host[0] == '@';
+
+	CP_ASSERT(address->kind == ADDRESS_UNIX);
+	if (len > SUN_PATH_MAX_LEN + is_abstract)
+		return -ENAMETOOLONG;
+	memset(ret_sun, 0, sizeof(*ret_sun));
+	ret_sun->sun_family = AF_UNIX;
+	memcpy(ret_sun->sun_path, address->host, len);
+	/* An abstract name is as long as it is said to be; a path ends with a NUL that counts. */
+	if (is_abstract)
+		ret_sun->sun_path[0] = '\0';
+	else
+		len++;
+	*ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	return 0;
+}
+
+/* ---- peers ------------------------------------------------------------------- */
+
+static void
+peer_from_in6(struct peer *peer, const struct sockaddr_in6 *sin6)
+{
+	const uint8_t *bytes = sin6->sin6_addr.s6_addr;
+
+	peer->port = ntohs(sin6->sin6_port);
+	if (is_mapped(bytes)) {
+		peer->family = AF_INET;
+		memcpy(peer->bytes, bytes + sizeof(mapped_prefix), 4);
+		return;
+	}
+	peer->family = AF_INET6;
+	peer->scope_id = sin6->sin6_scope_id;
+	memcpy(peer->bytes, bytes, sizeof(peer->bytes));
+}
+
+void
+peer_from_sockaddr(struct peer *peer, const struct sockaddr *sa, socklen_t len)
+{
+	/* Copied, because the caller's may be any struct; zeroed, because peers are compared and hashed as bytes. */
+	union {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} copy = { .in6 = { 0 } };
+
+	memset(peer, 0, sizeof(*peer));
+	peer->family = AF_UNSPEC;
+	if (len < sizeof(sa->sa_family))
+		return;
+	memcpy(&copy, sa, len < sizeof(copy) ? len : sizeof(copy));
+	if (sa->sa_family == AF_INET && len >= sizeof(copy.in)) {
+		peer->family = AF_INET;
+		peer->port = ntohs(copy.in.sin_port);
+		memcpy(peer->bytes, &copy.in.sin_addr, 4);
+	} else if (sa->sa_family == AF_INET6 && len >= sizeof(copy.in6)) {
+		peer_from_in6(peer, &copy.in6);
+	} else if (sa->sa_family == AF_UNIX) {
+		peer->family = AF_UNIX;
+	}
+}
+
+const char *
+peer_format_host(const struct peer *peer, char buf[ADDRESS_TEXT_MAX])
+{
+	size_t len;
+
+	switch (peer->family) {
+	case AF_INET:
+		inet_ntop(AF_INET, peer->bytes, buf, ADDRESS_TEXT_MAX);
+		break;
+	case AF_INET6:
+		inet_ntop(AF_INET6, peer->bytes, buf, ADDRESS_TEXT_MAX);
+		len = strlen(buf);
+		/* The number and not the interface's name: that would cost a socket and a system call. */
+		if (peer->scope_id != 0)
+			snprintf(buf + len, ADDRESS_TEXT_MAX - len, "%%%u", (unsigned)peer->scope_id);
+		break;
+	case AF_UNIX:
+		strcpy(buf, "unix");
+		break;
+	default:
+		strcpy(buf, "unknown");
+		break;
+	}
+	return buf;
+}
+
+const char *
+peer_format(const struct peer *peer, char buf[ADDRESS_TEXT_MAX])
+{
+	char host[ADDRESS_TEXT_MAX];
+
+	peer_format_host(peer, host);
+	if (peer->family == AF_INET)
+		snprintf(buf, ADDRESS_TEXT_MAX, "%.50s:%u", host, (unsigned)peer->port);
+	else if (peer->family == AF_INET6)
+		snprintf(buf, ADDRESS_TEXT_MAX, "[%.100s]:%u", host, (unsigned)peer->port);
+	else
+		strcpy(buf, host);
+	return buf;
+}
+
+/* len counts sun_path's bytes; bytes that would break a line of log or a terminal become '?'. */
+static void
+format_unix(const char *path, size_t len, char buf[ADDRESS_TEXT_MAX])
+{
+	char *out = buf + sprintf(buf, "unix:");
+	bool is_abstract = len > 0 && path[0] == '\0';
+
+	if (is_abstract)
+		*out++ = '@';
+	for (size_t i = is_abstract; i < len && (is_abstract || path[i] != '\0'); i++) {
+		unsigned char c = (unsigned char)path[i];
+
+		*out++ = c < ' ' || c == 0x7f ? '?' : (char)c;
+	}
+	*out = '\0';
+}
+
+const char *
+address_format_socket(int fd, char buf[ADDRESS_TEXT_MAX])
+{
+	struct sockaddr_storage storage;
+	struct sockaddr *sa = (struct sockaddr *)&storage;
+	socklen_t len = sizeof(storage);
+	char text[ADDRESS_TEXT_MAX];
+	struct peer peer;
+
+	if (getsockname(fd, sa, &len) < 0)
+		return strcpy(buf, "unknown");
+	if (sa->sa_family == AF_UNIX) {
+		format_unix(((struct sockaddr_un *)sa)->sun_path, len - offsetof(struct sockaddr_un, sun_path), buf);
+		return buf;
+	}
+	peer_from_sockaddr(&peer, sa, len);
+	if (peer.family == AF_UNSPEC)
+		return strcpy(buf, "unknown");
+	snprintf(buf, ADDRESS_TEXT_MAX, "tcp:%.150s", peer_format(&peer, text));
+	return buf;
+}
+
+/* ---- networks ---------------------------------------------------------------- */
+
+static unsigned
+family_bits(uint16_t family)
+{
+	return family == AF_INET ? 32 : 128;
+}
+
+/* Clears what lies beyond the prefix; true when anything did. */
+static bool
+clear_host_bits(struct cidr *cidr)
+{
+	bool cleared = false;
+
+	for (unsigned i = 0; i < family_bits(cidr->family) / 8; i++) {
+		unsigned kept = cidr->prefix_bits > i * 8 ? cidr->prefix_bits - i * 8 : 0;
+		uint8_t mask = kept >= 8 ? 0xff : (uint8_t)(0xff00u >> kept);
+
+		cleared = cleared || (cidr->bytes[i] & (uint8_t)~mask) != 0;
+		cidr->bytes[i] &= mask;
+	}
+	return cleared;
+}
+
+static bool
+parse_number(struct cidr *cidr, const char *text)
+{
+	memset(cidr, 0, sizeof(*cidr));
+	cidr->family = AF_INET;
+	if (inet_pton(AF_INET, text, cidr->bytes) == 1)
+		return true;
+	cidr->family = AF_INET6;
+	return inet_pton(AF_INET6, text, cidr->bytes) == 1;
+}
+
+static int
+refuse_network(const char *number, struct errmsg *err)
+{
+	if (strcmp(number, "*") == 0)
+		errmsg_set(err, "for any address write \"0.0.0.0/0\" and \"::/0\"");
+	else if (strchr(number, '[') != NULL)
+		errmsg_set(err, "a network has no brackets and no port: expected one such as \"2001:db8::/32\"");
+	else if (strchr(number, '%') != NULL)
+		errmsg_set(err, "a network has no interface: leave out what begins with %%");
+	else
+		errmsg_set(err, "expected an address or a network in numbers, such as \"192.0.2.7\", \"10.0.0.0/8\" or \"::1\"");
+	return -EINVAL;
+}
+
+/* Peers are kept as IPv4 when they come by IPv4-mapped IPv6, so the networks have to be. */
+static void
+unmap(struct cidr *cidr)
+{
+	if (cidr->family != AF_INET6 || cidr->prefix_bits < 96 || !is_mapped(cidr->bytes))
+		return;
+	cidr->family = AF_INET;
+	cidr->prefix_bits = (uint8_t)(cidr->prefix_bits - 96);
+	memmove(cidr->bytes, cidr->bytes + sizeof(mapped_prefix), 4);
+	memset(cidr->bytes + 4, 0, sizeof(cidr->bytes) - 4);
+}
+
+static int
+parse_network(struct cidr *cidr, const char *text, struct errmsg *err)
+{
+	char number[ADDRESS_TEXT_MAX], meant[ADDRESS_TEXT_MAX];
+	const char *slash = strchr(text, '/');
+	size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
+	int bits;
+
+	snprintf(number, sizeof(number), "%.*s", (int)(len < sizeof(number) ? len : sizeof(number) - 1), text);
+	if (!parse_number(cidr, number))
+		return refuse_network(number, err);
+	bits = (int)family_bits(cidr->family);
+	if (slash != NULL) {
+		bits = parse_decimal(slash + 1, bits);
+		if (bits < 0) {
+			errmsg_set(err, "behind the slash is expected a number of bits from 0 to %u", family_bits(cidr->family));
+			return -EINVAL;
+		}
+	}
+	cidr->prefix_bits = (uint8_t)bits;
+	if (clear_host_bits(cidr)) {
+		errmsg_set(err, "bits are set behind the first %d: did you mean \"%s\" or the single address \"%s\"?",
+			bits, cidr_format(cidr, meant), number);
+		return -EINVAL;
+	}
+	unmap(cidr);
+	return 0;
+}
+
+int
+cidr_parse(struct cidr *cidr, const char *text, struct errmsg *err)
+{
+	struct cidr parsed;
+	int r;
+
+	r = parse_network(&parsed, text, err);
+	if (r < 0) {
+		errmsg_prefix(err, "network \"%.160s\"", text);
+		return r;
+	}
+	*cidr = parsed;
+	return 0;
+}
+
+bool
+cidr_contains(const struct cidr *cidr, const struct peer *peer)
+{
+	unsigned whole = cidr->prefix_bits / 8;
+	unsigned rest = cidr->prefix_bits % 8;
+
+	if (peer->family != cidr->family || memcmp(cidr->bytes, peer->bytes, whole) != 0)
+		return false;
+	return rest == 0 || ((cidr->bytes[whole] ^ peer->bytes[whole]) >> (8 - rest)) == 0;
+}
+
+const char *
+cidr_format(const struct cidr *cidr, char buf[ADDRESS_TEXT_MAX])
+{
+	size_t len;
+
+	inet_ntop(cidr->family, cidr->bytes, buf, ADDRESS_TEXT_MAX);
+	len = strlen(buf);
+	snprintf(buf + len, ADDRESS_TEXT_MAX - len, "/%u", (unsigned)cidr->prefix_bits);
+	return buf;
+}
