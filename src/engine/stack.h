@@ -4,7 +4,8 @@
  *
  * The guard is MADV_GUARD_INSTALL where the kernel has it (Linux 6.13: no split of the mapping). Where it has not,
  * mprotect(2) for the first STACK_MPROTECT_MAX of the process (a split mapping counts twice against
- * vm.max_map_count) and a canary at the low end beyond that, checked by stack_is_intact() at each switch.
+ * vm.max_map_count) and a canary beyond that, checked by stack_is_intact() at each switch. The canary is the line of
+ * memory next below the stack, which must read as zero: so it costs no page as long as nobody runs over it.
  */
 #ifndef CP_ENGINE_STACK_H
 #define CP_ENGINE_STACK_H
@@ -15,6 +16,8 @@
 #include "base/defs.h"
 
 #define STACK_MPROTECT_MAX 16000
+/* Of address space, not of memory; so large that a frame with a big array seldom reaches across it. */
+#define STACK_GUARD_BYTES 16384
 
 enum stack_guard { STACK_GUARD_MADVISE, STACK_GUARD_MPROTECT, STACK_GUARD_CANARY };
 
@@ -31,11 +34,26 @@ struct stack {
 CP_MUST_CHECK int stack_open(struct stack *stack, size_t bytes);
 /* Accepts a zeroed one; leaves it zeroed. Not while something runs on it. */
 void stack_close(struct stack *stack);
-/* The canary, where that is the guard, still stands. Cheap. */
-bool stack_is_intact(const struct stack *stack);
-/* address lies in the guard: whoever touched it ran over the end. Async-signal-safe. */
+/* Gives the whole pages below limit back to the kernel; they read as zero when they are touched again. */
+void stack_release_below(const struct stack *stack, const char *limit);
+/* address lies in the guard, or up to a page below it: whoever touched it ran over the end. Async-signal-safe. */
 bool stack_guard_contains(const struct stack *stack, const void *address);
 /* Which guard the next stack_open() would use; the kernel is asked once. */
 enum stack_guard stack_guard_kind(void);
+
+/* private: stack.c */
+bool stack_canary_is_intact(const struct stack *stack);
+
+/* The canary, where that is the guard, still stands. Cheap. */
+static inline bool
+stack_is_intact(const struct stack *stack)
+{
+	return stack->guard != STACK_GUARD_CANARY || stack_canary_is_intact(stack);
+}
+
+/* Tests only: as if the kernel knew no MADV_GUARD_INSTALL and STACK_MPROTECT_MAX were mprotect_max. */
+void stack_test_limit_guards(unsigned mprotect_max);
+/* Tests only: back to what the kernel has. */
+void stack_test_reset_guards(void);
 
 #endif

@@ -29,20 +29,24 @@ struct timer {
 #define TIMER_WHEEL_SLOTS (1u << TIMER_WHEEL_BITS)
 
 struct timer_wheel {
-	uint64_t now_ms;    /* private: timer.c, down to the end */
-	uint64_t occupied[TIMER_WHEEL_LEVELS]; /* a bit a slot that may hold timers */
+	uint64_t now_ms;                       /* private: timer.c, down to the end */
+	uint64_t occupied[TIMER_WHEEL_LEVELS]; /* a bit for each slot that holds timers */
+	struct list due;                       /* waiting for the next advance, first expired first */
 	struct list slots[TIMER_WHEEL_LEVELS][TIMER_WHEEL_SLOTS];
 };
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms);
 
-/* expires_ms is a time on the wheel's clock; one in the past fires at the next advance. A set timer is moved. */
+/* expires_ms is a time on the wheel's clock; one that is not ahead fires at the next advance. A set timer is moved. */
 void timer_set(struct timer_wheel *wheel, struct timer *timer, uint64_t expires_ms);
 /* Does nothing when not set. */
 void timer_clear(struct timer_wheel *wheel, struct timer *timer);
 bool timer_is_set(const struct timer *timer);
 
-/* Moves the clock and calls what is due, in order of expiry up to the tick. */
+/*
+ * Moves the clock (never back) and calls what is due, in order of expiry up to the tick. What a callback sets to a time
+ * that is not ahead fires at the next advance.
+ */
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms);
 
 /* The time at which to advance next: never later than the first expiry, but it may be earlier. UINT64_MAX: none is set. */

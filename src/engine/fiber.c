@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fiber - see fiber.h.
+ *
+ * A fiber's stack carries its struct fiber at the top, then the frame of trampoline(), which runs one function after the
+ * other and never returns. makecontext(3) is used once, to get onto a new stack; from then on both sides only save
+ * their registers (sigsetjmp without the signal mask) and jump to the other's.
+ *
+ * On worker threads; everything that a switch needs is the thread's own. on_fault() is the one signal handler there is.
+ */
+
+/*
+ * The longjmp of _FORTIFY_SOURCE takes a jump to another stack for an attack. Undone here rather than by a compiler flag,
+ * because a user's CPPFLAGS come after all of ours.
+ */
+#undef _FORTIFY_SOURCE
+#include "config.h"
+
+#include "engine/fiber.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "engine/sanitize.h"
+#include "engine/stack.h"
+
+#define FIBER_MAGIC 0x46696272u
+#define FIBER_POOL_MAGIC 0x46705f6cu
+
+#define SIGNAL_STACK_BYTES 65536
+
+/* One side of a switch. */
+struct context {
+	sigjmp_buf env;
+	struct sanitize sanitize;
+};
+
+struct fiber {
+	uint32_t magic;
+	fiber_fn *fn;         /* what it runs; NULL: it is idle, and entering it ends it */
+	void *arg;
+	struct fiber_pool *pool;
+	struct fiber *next;   /* idle ones */
+	const char *low;      /* the frame that an idle one waits in */
+	const void *thread;   /* whose it is: &thread_context there */
+	struct stack stack;
+	struct context context;
+};
+
+struct fiber_pool {
+	uint32_t magic;
+	unsigned keep;
+	unsigned busy_count;
+	unsigned idle_count;
+	struct fiber *idle;      /* last in, first out: its stack is in the cache */
+	size_t stack_bytes;
+	char *overflow_text;     /* composed ahead, because it is written by a signal handler */
+	size_t overflow_length;
+};
+
+static _Thread_local struct context thread_context;
+static _Thread_local struct fiber *current;
+static _Thread_local struct stack signal_stack;
+static _Thread_local stack_t earlier_signal_stack;
+
+static const int fault_signals[] = { SIGSEGV, SIGBUS };
+static struct sigaction earlier_actions[CP_COUNT(fault_signals)];
+
+/* ---- switching -------------------------------------------------------------- */
+
+/* Not inlined: a function that returns twice is a bad place for other people's locals. */
+static __attribute__((noinline)) void
+switch_context(struct context *from, struct context *to)
+{
+	if (sigsetjmp(from->env, 0) == 0) {
+		sanitize_leave(&from->sanitize, &to->sanitize, false);
+		siglongjmp(to->env, 1);
+	}
+	sanitize_arrive(&from->sanitize, NULL);
+}
+
+/* The outermost frame of every fiber. */
+static void
+trampoline(void)
+{
+	struct fiber *fiber = current;
+
+	sanitize_arrive(&fiber->context.sanitize, &thread_context.sanitize);
+	fiber->low = __builtin_frame_address(0);
+	for (;;) {
+		switch_context(&fiber->context, &thread_context);
+		if (fiber->fn == NULL)
+			break;
+		fiber->fn(fiber->arg);
+		fiber->fn = NULL;
+	}
+	sanitize_leave(&fiber->context.sanitize, &thread_context.sanitize, true);
+	siglongjmp(thread_context.env, 1);
+}
+
+/* Takes a new fiber to where idle ones wait. */
+static __attribute__((noinline)) void
+start(struct fiber *fiber)
+{
+	ucontext_t context;
+
+	CP_ASSERT(getcontext(&context) == 0);
+	context.uc_stack.ss_sp = fiber->stack.base;
+	context.uc_stack.ss_size = (size_t)((char *)fiber - fiber->stack.base);
+	context.uc_link = NULL;
+	makecontext(&context, trampoline, 0);
+	current = fiber;
+	if (sigsetjmp(thread_context.env, 0) == 0) {
+		sanitize_leave(&thread_context.sanitize, &fiber->context.sanitize, false);
+		setcontext(&context);
+		CP_ASSERT(!"setcontext returned");
+	}
+	sanitize_arrive(&thread_context.sanitize, NULL);
+	current = NULL;
+}
+
+static void
+write_overflow_text(const struct fiber_pool *pool)
+{
+	ssize_t ignored = write(STDERR_FILENO, pool->overflow_text, pool->overflow_length);
+
+	(void)ignored;
+}
+
+/* Runs the fiber until it leaves its stack again. */
+static void
+enter(struct fiber *fiber)
+{
+	CP_ASSERT(fiber->thread == &thread_context);
+	current = fiber;
+	switch_context(&thread_context, &fiber->context);
+	current = NULL;
+	if (__builtin_expect(!stack_is_intact(&fiber->stack), 0)) {
+		write_overflow_text(fiber->pool);
+		abort();
+	}
+}
+
+/* ---- fibers ------------------------------------------------------------------- */
+
+static struct fiber *
+fiber_new(struct fiber_pool *pool)
+{
+	struct stack stack;
+	struct fiber *fiber;
+	char *top;
+
+	if (stack_open(&stack, pool->stack_bytes) != 0)
+		return NULL;
+	top = stack.base + stack.bytes - sizeof(struct fiber);
+	top -= (uintptr_t)top % 64;
+	fiber = (struct fiber *)(void *)top; /* zeroed, as all new mappings */
+	fiber->magic = FIBER_MAGIC;
+	fiber->pool = pool;
+	fiber->thread = &thread_context;
+	fiber->stack = stack;
+	sanitize_init_thread(&thread_context.sanitize);
+	sanitize_init_fiber(&fiber->context.sanitize, stack.base, (size_t)(top - stack.base));
+	start(fiber);
+	return fiber;
+}
+
+/* Idle ones only. Lets it end, so that what the sanitizers keep for it is freed. */
+static void
+fiber_free(struct fiber *fiber)
+{
+	struct stack stack = fiber->stack;
+
+	CP_ASSERT(fiber->fn == NULL);
+	enter(fiber);
+	fiber->magic = 0;
+	sanitize_fini_fiber(&fiber->context.sanitize);
+	stack_close(&stack);
+}
+
+static struct fiber *
+pop_idle(struct fiber_pool *pool)
+{
+	struct fiber *fiber = pool->idle;
+
+	pool->idle = fiber->next;
+	pool->idle_count--;
+	return fiber;
+}
+
+/* Goes on with it and, when its function has returned, puts it back. 0 or 1, as fiber_run(). */
+static int
+go_on(struct fiber *fiber)
+{
+	struct fiber_pool *pool = fiber->pool;
+
+	enter(fiber);
+	if (fiber->fn != NULL)
+		return 1;
+	pool->busy_count--;
+	if (pool->idle_count >= pool->keep) {
+		fiber_free(fiber);
+		return 0;
+	}
+	fiber->next = pool->idle;
+	pool->idle = fiber;
+	pool->idle_count++;
+	return 0;
+}
+
+int
+fiber_run(struct fiber_pool *pool, fiber_fn *fn, void *arg, struct fiber **ret_fiber)
+{
+	struct fiber *fiber;
+	int suspended;
+
+	CP_CHECK_MAGIC(pool, FIBER_POOL_MAGIC);
+	CP_ASSERT(current == NULL && fn != NULL);
+	fiber = pool->idle != NULL ? pop_idle(pool) : fiber_new(pool);
+	if (fiber == NULL)
+		return -ENOMEM;
+	fiber->fn = fn;
+	fiber->arg = arg;
+	pool->busy_count++;
+	suspended = go_on(fiber);
+	if (suspended)
+		*ret_fiber = fiber;
+	return suspended;
+}
+
+int
+fiber_resume(struct fiber *fiber)
+{
+	CP_CHECK_MAGIC(fiber, FIBER_MAGIC);
+	CP_ASSERT(current == NULL && fiber->fn != NULL);
+	return go_on(fiber);
+}
+
+void
+fiber_suspend(void)
+{
+	CP_ASSERT(current != NULL);
+	switch_context(&current->context, &thread_context);
+}
+
+struct fiber *
+fiber_current(void)
+{
+	return current;
+}
+
+/* ---- pool --------------------------------------------------------------------- */
+
+struct fiber_pool *
+fiber_pool_new(size_t stack_bytes, unsigned keep, const char *label)
+{
+	struct fiber_pool *pool = mem_zalloc(sizeof(*pool));
+
+	if (pool == NULL)
+		return NULL;
+	pool->magic = FIBER_POOL_MAGIC;
+	pool->stack_bytes = stack_bytes;
+	pool->keep = keep;
+	pool->overflow_text = mem_printf(
+		"connpoold: stack overflow in a fiber of pool '%s': raise its stack_size (now %zu bytes)\n", label, stack_bytes);
+	if (pool->overflow_text == NULL) {
+		fiber_pool_free(&pool);
+		return NULL;
+	}
+	pool->overflow_length = strlen(pool->overflow_text);
+	return pool;
+}
+
+void
+fiber_pool_free(struct fiber_pool **holder)
+{
+	struct fiber_pool *pool = *holder;
+
+	if (pool == NULL)
+		return;
+	CP_CHECK_MAGIC(pool, FIBER_POOL_MAGIC);
+	CP_ASSERT(pool->busy_count == 0);
+	while (pool->idle != NULL)
+		fiber_free(pop_idle(pool));
+	pool->magic = 0;
+	mem_free(pool->overflow_text);
+	mem_freep(holder);
+}
+
+void
+fiber_pool_trim(struct fiber_pool *pool, unsigned keep_now)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	CP_CHECK_MAGIC(pool, FIBER_POOL_MAGIC);
+	CP_ASSERT(current == NULL);
+	while (pool->idle_count > keep_now)
+		fiber_free(pop_idle(pool));
+	/* One page below the frame it waits in is for the frames that this one calls. */
+	for (struct fiber *fiber = pool->idle; fiber != NULL; fiber = fiber->next) {
+		if (fiber->low >= fiber->stack.base + page)
+			stack_release_below(&fiber->stack, fiber->low - page);
+	}
+}
+
+unsigned
+fiber_pool_busy(const struct fiber_pool *pool)
+{
+	return pool->busy_count;
+}
+
+unsigned
+fiber_pool_idle(const struct fiber_pool *pool)
+{
+	return pool->idle_count;
+}
+
+/* ---- faults ------------------------------------------------------------------- */
+
+/* Async-signal-safe calls only. Runs on the thread's signal stack: the fiber's own is full. */
+static void
+on_fault(int signo, siginfo_t *info, void *context)
+{
+	const int error = errno;
+	/* The kernel's own; 0 and below are signals that somebody sent. */
+	const bool is_fault = info->si_code > 0;
+
+	(void)context;
+	if (is_fault && current != NULL && stack_guard_contains(&current->stack, info->si_addr))
+		write_overflow_text(current->pool);
+	/* Returning repeats the fault, under whatever was in force before; a sent signal has to be sent again. */
+	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
+		if (fault_signals[i] == signo)
+			(void)sigaction(signo, &earlier_actions[i], NULL);
+	}
+	if (!is_fault)
+		(void)raise(signo);
+	errno = error;
+}
+
+int
+fiber_install_fault_handler(void)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
+		struct sigaction earlier;
+
+		if (sigaction(fault_signals[i], &action, &earlier) != 0)
+			return -errno;
+		/* Installed twice, it would restore itself, and the fault would repeat for ever. */
+		if (!(earlier.sa_flags & SA_SIGINFO) || earlier.sa_sigaction != on_fault)
+			earlier_actions[i] = earlier;
+	}
+	return 0;
+}
+
+int
+fiber_thread_init(void)
+{
+	stack_t wanted = { .ss_size = SIGNAL_STACK_BYTES };
+	int error = stack_open(&signal_stack, SIGNAL_STACK_BYTES);
+
+	if (error != 0)
+		return error;
+	wanted.ss_sp = signal_stack.base;
+	if (sigaltstack(&wanted, &earlier_signal_stack) != 0) {
+		error = -errno;
+		stack_close(&signal_stack);
+	}
+	return error;
+}
+
+void
+fiber_thread_fini(void)
+{
+	if (signal_stack.mapping == NULL)
+		return;
+	/* ASan's, maybe, which it takes down itself when the thread ends. */
+	CP_ASSERT(sigaltstack(&earlier_signal_stack, NULL) == 0);
+	stack_close(&signal_stack);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop - see loop.h.
+ *
+ * Every worker runs one, the acceptor too. A turn that finds something to do makes one system call, epoll_wait. The owner
+ * thread alone touches the structure, but for `sleeping`: see WAKEUP in loop.h.
+ */
+#include "config.h"
+
+#include "engine/loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/fdutil.h"
+#include "base/mem.h"
+
+#define LOOP_MAGIC 0x4c6f6f70u
+
+/* Being woken is all there is to it: whoever woke the loop has left the work where before_sleep looks. */
+static void
+on_wake(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	(void)loop;
+	(void)watch;
+	(void)events;
+}
+
+int
+loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg)
+{
+	int error;
+
+	loop->magic = LOOP_MAGIC;
+	loop->epoll_fd = -1;
+	loop->wake_fd = -1;
+	loop->wake_watch.fn = on_wake;
+	atomic_init(&loop->sleeping, false);
+	loop->now_ns = clock_now_ns();
+	timer_wheel_init(&loop->wheel, loop_now_ms(loop));
+	list_init(&loop->tasks);
+	loop->event_count = 0;
+	loop->event_next = 0;
+	loop->turns = 0;
+	loop->before_sleep = before_sleep;
+	loop->before_sleep_arg = arg;
+	error = -ENOMEM;
+	loop->events = mem_zalloc_array(LOOP_EVENTS_MAX, sizeof(*loop->events));
+	if (loop->events == NULL)
+		goto fail;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0) {
+		error = -errno;
+		goto fail;
+	}
+	error = loop->wake_fd = fd_new_event();
+	if (error < 0)
+		goto fail;
+	error = loop_add(loop, &loop->wake_watch, loop->wake_fd, EPOLLIN | EPOLLET);
+	if (error < 0)
+		goto fail;
+	return 0;
+fail:
+	loop_fini(loop);
+	return error;
+}
+
+void
+loop_fini(struct loop *loop)
+{
+	if (loop->magic != LOOP_MAGIC)
+		return;
+	fd_close(&loop->wake_fd);
+	fd_close(&loop->epoll_fd);
+	mem_freep(&loop->events);
+	loop->magic = 0;
+}
+
+/* ---- descriptors ------------------------------------------------------------- */
+
+static int
+control(struct loop *loop, int operation, struct watch *watch, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	return epoll_ctl(loop->epoll_fd, operation, fd, &event) == 0 ? 0 : -errno;
+}
+
+int
+loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events)
+{
+	CP_ASSERT(watch->fn != NULL);
+	return control(loop, EPOLL_CTL_ADD, watch, fd, events);
+}
+
+int
+loop_modify(struct loop *loop, struct watch *watch, int fd, uint32_t events)
+{
+	CP_ASSERT(watch->fn != NULL);
+	return control(loop, EPOLL_CTL_MOD, watch, fd, events);
+}
+
+void
+loop_remove(struct loop *loop, struct watch *watch, int fd)
+{
+	CP_ASSERT(control(loop, EPOLL_CTL_DEL, watch, fd, 0) == 0);
+	loop_forget(loop, watch);
+}
+
+void
+loop_forget(struct loop *loop, struct watch *watch)
+{
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	for (int i = loop->event_next; i < loop->event_count; i++) {
+		if (loop->events[i].data.ptr == watch)
+			loop->events[i].data.ptr = NULL;
+	}
+}
+
+/* ---- tasks ------------------------------------------------------------------- */
+
+void
+loop_schedule(struct loop *loop, struct task *task)
+{
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	CP_ASSERT(task->fn != NULL);
+	if (!list_is_linked(&task->link))
+		list_push_back(&loop->tasks, &task->link);
+}
+
+void
+loop_cancel(struct loop *loop, struct task *task)
+{
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	list_remove(&task->link);
+}
+
+static void
+run_tasks(struct loop *loop)
+{
+	struct list tasks;
+	struct list *link;
+
+	/* Taken off first: one that schedules itself again waits for the next turn, so that descriptors get theirs. */
+	list_init(&tasks);
+	list_splice_back(&tasks, &loop->tasks);
+	while ((link = list_pop_front(&tasks)) != NULL) {
+		struct task *task = CP_CONTAINER_OF(link, struct task, link);
+
+		task->fn(loop, task);
+	}
+}
+
+/* ---- turns ------------------------------------------------------------------- */
+
+/* Milliseconds to wait for, as epoll_wait(2) takes them. */
+static int
+wait_ms(const struct loop *loop, int max_wait_ms)
+{
+	const uint64_t next_ms = timer_wheel_next_ms(&loop->wheel);
+	uint64_t delay_ms;
+
+	if (max_wait_ms == 0 || !list_is_empty(&loop->tasks) || next_ms <= loop_now_ms(loop))
+		return 0;
+	if (next_ms == UINT64_MAX)
+		return max_wait_ms;
+	/* The clock stands somewhere inside its millisecond, and so will the wake-up: never early, at most one late. */
+	delay_ms = next_ms - loop_now_ms(loop);
+	if (delay_ms > INT_MAX)
+		delay_ms = INT_MAX;
+	return max_wait_ms > 0 && delay_ms > (uint64_t)max_wait_ms ? max_wait_ms : (int)delay_ms;
+}
+
+/* Number of events, or -errno. */
+static int
+poll_events(struct loop *loop, int timeout_ms)
+{
+	int count = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS_MAX, timeout_ms);
+
+	if (count < 0)
+		return errno == EINTR ? 0 : -errno;
+	return count;
+}
+
+/*
+ * See WAKEUP. Every access is an exchange, so each side's reads the other's and, being an acquire and a release, what was
+ * published before it; with plain stores mixed in that would not follow.
+ */
+static int
+sleep_for_events(struct loop *loop, int timeout_ms)
+{
+	int count;
+
+	atomic_exchange(&loop->sleeping, true);
+	if (loop->before_sleep != NULL && loop->before_sleep(loop, loop->before_sleep_arg)) {
+		/* If a waker was faster, its event comes with this poll or a later one and does no harm. */
+		atomic_exchange(&loop->sleeping, false);
+		return poll_events(loop, 0);
+	}
+	count = poll_events(loop, timeout_ms);
+	atomic_exchange(&loop->sleeping, false);
+	return count;
+}
+
+static void
+dispatch(struct loop *loop, int count)
+{
+	loop->event_count = count;
+	loop->event_next = 0;
+	while (loop->event_next < loop->event_count) {
+		const struct epoll_event *event = &loop->events[loop->event_next++];
+		struct watch *watch = event->data.ptr;
+
+		/* NULL: forgotten by an earlier one of the batch. */
+		if (watch != NULL)
+			watch->fn(loop, watch, event->events);
+	}
+	loop->event_count = 0;
+	loop->event_next = 0;
+}
+
+int
+loop_turn(struct loop *loop, int max_wait_ms)
+{
+	int timeout_ms;
+	int count;
+
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	timeout_ms = wait_ms(loop, max_wait_ms);
+	count = timeout_ms == 0 ? poll_events(loop, 0) : sleep_for_events(loop, timeout_ms);
+	if (count < 0)
+		return count;
+	loop->turns++;
+	loop_update_now(loop);
+	dispatch(loop, count);
+	timer_wheel_advance(&loop->wheel, loop_now_ms(loop));
+	run_tasks(loop);
+	return 0;
+}
+
+void
+loop_update_now(struct loop *loop)
+{
+	loop->now_ns = clock_now_ns();
+}
+
+/* ---- any thread --------------------------------------------------------------- */
+
+bool
+loop_wake(struct loop *loop)
+{
+	if (!atomic_exchange(&loop->sleeping, false))
+		return false;
+	fd_signal_event(loop->wake_fd);
+	return true;
+}
+
+bool
+loop_is_sleeping(const struct loop *loop)
+{
+	return atomic_load_explicit(&loop->sleeping, memory_order_relaxed);
+}
