@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * acceptor - takes connections off the backlogs, in batches, on the main thread's loop.
+ *
+ * It decides admission, and hands what was admitted to the sink (the queue of the route's pool). It never blocks.
+ *
+ * A socket is polled unless its listener's pool has no room (queue_full = "wait") or the process has no descriptors or
+ * memory; then it is paused and its clients wait in the kernel's backlog:
+ *
+ *   POLLED --(has_room says no)--> paused --(acceptor_signal_room, any thread)--> POLLED
+ *   POLLED --(EMFILE, ENFILE, ENOBUFS, ENOMEM: every socket)--> paused --(back-off timer)--> POLLED
+ *
+ * Main thread only, but for acceptor_signal_room().
+ */
+#ifndef CP_NET_ACCEPTOR_H
+#define CP_NET_ACCEPTOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/defs.h"
+#include "base/list.h"
+#include "engine/loop.h"
+#include "engine/timer.h"
+#include "net/conn.h"
+
+struct listen_socket;
+struct listener_totals;
+
+#define ACCEPTOR_MAGIC 0x61636370
+
+/* What the connections are handed to; joined to the pools by the daemon. Main thread. */
+struct acceptor_sink {
+	/* May the route's pool be given one more? Asked before each accept4(2); "no" promises an acceptor_signal_room(). */
+	bool (*has_room)(struct route *route);
+	/* Takes *accepted and sees to its end. */
+	void (*submit)(struct accepted *accepted);
+	/* A batch for this route is over: wake whom it concerns. */
+	void (*flush)(struct route *route);
+};
+
+struct acceptor {
+	uint32_t magic;
+	struct loop *loop;                 /* borrowed */
+	const struct acceptor_sink *sink;  /* static */
+	struct listener_totals *totals;    /* borrowed */
+	uint64_t max_connections;          /* public to write: of all listeners together */
+	bool wants_backlog_time;           /* public to write: ask TCP_INFO, because it will be logged */
+	struct list sockets;               /* private: acceptor.c, down to the end; those watched */
+	uint64_t last_id;
+	atomic_bool room_signalled;
+	int reserve_fd;                    /* given up for a moment when there is no other left; -1: could not be had */
+	struct timer backoff;              /* set: in an episode without descriptors or memory */
+	uint64_t backoff_ms;
+	uint64_t episode_started_ns;       /* 0: none */
+	uint64_t episodes;
+};
+
+/* 0 or -errno. */
+CP_MUST_CHECK int acceptor_init(struct acceptor *acceptor, struct loop *loop, const struct acceptor_sink *sink,
+	struct listener_totals *totals);
+/* Every socket must have been taken out. */
+void acceptor_fini(struct acceptor *acceptor);
+
+/* Puts socket under watch, not yet polled: what can fail, before a reload is committed. 0 or -errno. */
+CP_MUST_CHECK int acceptor_add(struct acceptor *acceptor, struct listen_socket *socket);
+/* Begins to take its connections: socket->listener and its route are set. */
+void acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket);
+/* Takes it out; one not added is accepted. */
+void acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket);
+
+/* Any thread: a pool that had none has room again. */
+void acceptor_signal_room(struct acceptor *acceptor);
+/* Polls again the sockets that waited for room; called once a turn. */
+void acceptor_resume(struct acceptor *acceptor);
+/* For the loop's before_sleep: there is something to resume. */
+bool acceptor_has_work(const struct acceptor *acceptor);
+
+/* A descriptor for a moment when there is none left (a reload reads files): gives the reserve up, and takes it back. */
+void acceptor_release_reserve(struct acceptor *acceptor);
+void acceptor_take_reserve(struct acceptor *acceptor);
+
+#endif

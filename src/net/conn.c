@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.c - the two ends of a connection: rejected without having been served, or closed after it. Both account it.
+ *
+ * Runs on the acceptor (rejections at the door) and on workers. Must never wait for the client.
+ */
+#include "net/conn.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/fdutil.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/admission.h"
+#include "net/listener.h"
+#include "net/route.h"
+
+/* How much of a rejected client's input is thrown away before the close, so that it reads the busy_message. */
+#define REJECT_DRAIN_READS 4
+
+const char *
+conn_end_word(enum conn_end end)
+{
+	static const char *const words[CONN_END_COUNT] = {
+		[CONN_END_NONE] = "none",
+		[CONN_END_CLIENT] = "client",
+		[CONN_END_SERVICE] = "service",
+		[CONN_END_IDLE] = "idle",
+		[CONN_END_LIFETIME] = "lifetime",
+		[CONN_END_SEND_TIMEOUT] = "send-timeout",
+		[CONN_END_CLIENT_RESET] = "client-reset",
+		[CONN_END_DRAIN] = "drain",
+		[CONN_END_ERROR] = "error",
+		[CONN_END_REFUSED_ACCESS] = "refused-access",
+		[CONN_END_REFUSED_LIMIT] = "refused-limit",
+		[CONN_END_REFUSED_SOURCE] = "refused-source",
+		[CONN_END_REFUSED_MEMORY] = "refused-memory",
+		[CONN_END_QUEUE_FULL] = "queue-full",
+		[CONN_END_QUEUE_TIMEOUT] = "queue-timeout",
+		[CONN_END_QUEUE_RESET] = "queue-reset",
+		[CONN_END_QUEUE_DRAIN] = "queue-drain",
+	};
+
+	CP_ASSERT(end < CONN_END_COUNT);
+	return words[end];
+}
+
+/* Who is turned away for what he is learns nothing; who has gone can't be told; all others are told to come again. */
+static bool
+deserves_message(enum conn_end why)
+{
+	return why != CONN_END_REFUSED_ACCESS && why != CONN_END_QUEUE_RESET;
+}
+
+/* Closing with unread input makes the kernel send a reset, which can overtake the message: end the writing, then read. */
+static void
+send_busy_message(int fd, const char *message)
+{
+	if (send(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return;
+	(void)shutdown(fd, SHUT_WR);
+	for (int i = 0; i < REJECT_DRAIN_READS; i++) {
+		char scratch[4096];
+		ssize_t n = recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT);
+
+		if (n <= 0)
+			break;
+	}
+}
+
+void
+accepted_reject(struct accepted *accepted, enum conn_end why)
+{
+	struct listener *listener = accepted->route->listener;
+	const char *message = accepted->route->rule->busy_message;
+
+	CP_ASSERT(accepted->fd >= 0 && why >= CONN_END_FIRST_REJECTED && why < CONN_END_COUNT);
+	if (message != NULL && deserves_message(why))
+		send_busy_message(accepted->fd, message);
+	fd_close(&accepted->fd);
+	admission_release(accepted);
+	atomic_fetch_add_explicit(&listener->counters.rejected[why], 1, memory_order_relaxed);
+	route_unref(&accepted->route);
+}
+
+bool
+accepted_is_reset(const struct accepted *accepted)
+{
+	struct pollfd pfd = {.fd = accepted->fd, .events = 0};
+
+	/* POLLHUP needs both sides ended, and ours is not: only a reset (or a vanished Unix peer) shows here. */
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+void
+conn_open(struct conn *conn, struct accepted *accepted, uint16_t worker, uint64_t now_ns)
+{
+	struct listener *listener = accepted->route->listener;
+
+	conn->magic = CONN_MAGIC;
+	conn->worker = worker;
+	conn->end = CONN_END_NONE;
+	conn->from = *accepted;
+	conn->started_ns = now_ns;
+	accepted->fd = -1;
+	accepted->route = NULL;
+	atomic_fetch_add_explicit(&listener->counters.active, 1, memory_order_relaxed);
+}
+
+void
+conn_set_end(struct conn *conn, enum conn_end end)
+{
+	if (conn->end == CONN_END_NONE)
+		conn->end = (uint8_t)end;
+}
+
+/* "192.0.2.1:4711"; a Unix client has no address, but a process. */
+static void
+describe_client(const struct conn *conn, char text[ADDRESS_TEXT_MAX])
+{
+	struct ucred who;
+	socklen_t length = sizeof(who);
+
+	if (conn->from.peer.family == AF_UNIX && getsockopt(conn->from.fd, SOL_SOCKET, SO_PEERCRED, &who, &length) == 0)
+		snprintf(text, ADDRESS_TEXT_MAX, "unix:pid=%d,uid=%u", (int)who.pid, (unsigned)who.uid);
+	else
+		peer_format(&conn->from.peer, text);
+}
+
+static double
+as_ms(uint64_t ns)
+{
+	return (double)ns / (double)CLOCK_NS_PER_MS;
+}
+
+static void
+log_closed(const struct conn *conn, uint64_t now_ns)
+{
+	const struct route *route = conn->from.route;
+	uint64_t queued_ns = conn->started_ns - conn->from.accepted_ns;
+	uint64_t served_ns = now_ns - conn->started_ns;
+	struct log_record record;
+	char client[ADDRESS_TEXT_MAX];
+
+	describe_client(conn, client);
+	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
+		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served %.1f ms)",
+		(unsigned long long)conn->from.id, client, route->listener->name, conn_end_word(conn->end),
+		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns), as_ms(served_ns));
+	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
+	log_record_add(&record, "LISTENER", "%s", route->listener->name);
+	log_record_add(&record, "SERVICE", "%s", route->rule->service.type->name);
+	log_record_add(&record, "POOL", "%s", route->rule->pool_name);
+	log_record_add(&record, "WORKER", "%u", conn->worker);
+	log_record_add(&record, "CLIENT", "%s", client);
+	log_record_add(&record, "END", "%s", conn_end_word(conn->end));
+	log_record_add(&record, "BYTES_IN", "%llu", (unsigned long long)conn->bytes_in);
+	log_record_add(&record, "BYTES_OUT", "%llu", (unsigned long long)conn->bytes_out);
+	log_record_add(&record, "BACKLOG_USEC", "%llu", conn->from.backlog_ms * 1000ull);
+	log_record_add(&record, "QUEUED_USEC", "%llu", (unsigned long long)(queued_ns / 1000));
+	log_record_add(&record, "DURATION_USEC", "%llu", (unsigned long long)(served_ns / 1000));
+	log_record_commit(&record);
+}
+
+void
+conn_close(struct conn *conn, uint64_t now_ns)
+{
+	struct listener *listener;
+	struct listener_counters *counters;
+
+	CP_CHECK_MAGIC(conn, CONN_MAGIC);
+	CP_ASSERT(conn->end != CONN_END_NONE && conn->end < CONN_END_FIRST_REJECTED);
+	listener = conn->from.route->listener;
+	counters = &listener->counters;
+	if (conn->from.route->conf->log.connections && log_is_enabled(LOG_LEVEL_INFO))
+		log_closed(conn, now_ns);
+	fd_close(&conn->from.fd);
+	admission_release(&conn->from);
+	atomic_fetch_add_explicit(&counters->bytes_in, conn->bytes_in, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
+	atomic_fetch_add_explicit(&counters->closed, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&counters->active, 1, memory_order_relaxed);
+	route_unref(&conn->from.route);
+	conn->magic = 0;
+}

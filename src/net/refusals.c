@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * refusals.c - compares the counters with what was last logged, so that whoever rejects only counts.
+ */
+#include "net/refusals.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/listener.h"
+
+#define SUMMARY_MAX 512
+
+/* Fills "refused-source 12, queue-full 3" and marks it as logged; the number of connections in it. */
+static uint64_t
+summarise(struct listener *listener, char text[SUMMARY_MAX])
+{
+	uint64_t sum = 0;
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (int end = CONN_END_FIRST_REJECTED; end < CONN_END_COUNT; end++) {
+		uint64_t now = atomic_load_explicit(&listener->counters.rejected[end], memory_order_relaxed);
+		uint64_t fresh = now - listener->refusals_logged[end];
+
+		if (fresh == 0)
+			continue;
+		listener->refusals_logged[end] = now;
+		if (used < SUMMARY_MAX)
+			used += (size_t)snprintf(text + used, SUMMARY_MAX - used, "%s%s %llu", sum > 0 ? ", " : "",
+				conn_end_word((enum conn_end)end), (unsigned long long)fresh);
+		sum += fresh;
+	}
+	return sum;
+}
+
+static bool
+has_unlogged(const struct listener *listener)
+{
+	for (int end = CONN_END_FIRST_REJECTED; end < CONN_END_COUNT; end++) {
+		if (atomic_load_explicit(&listener->counters.rejected[end], memory_order_relaxed) != listener->refusals_logged[end])
+			return true;
+	}
+	return false;
+}
+
+bool
+refusals_log(struct listener *listener, uint64_t now_ns)
+{
+	struct log_record record;
+	char summary[SUMMARY_MAX];
+	uint64_t sum;
+
+	if (!has_unlogged(listener))
+		return false;
+	if (listener->refusals_logged_ns != 0 &&
+		now_ns - listener->refusals_logged_ns < REFUSALS_LOG_INTERVAL_MS * CLOCK_NS_PER_MS)
+		return true;
+	listener->refusals_logged_ns = now_ns;
+	sum = summarise(listener, summary);
+	log_record_init(&record, LOG_LEVEL_NOTICE, LOG_EVENT_CONNECTIONS_REFUSED, "listener '%s': refused %llu connection%s: %s",
+		listener->name, (unsigned long long)sum, sum == 1 ? "" : "s", summary);
+	log_record_add(&record, "LISTENER", "%s", listener->name);
+	log_record_add(&record, "REFUSED", "%llu", (unsigned long long)sum);
+	log_record_commit(&record);
+	return false;
+}

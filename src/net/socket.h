@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket - one listening socket: opened from an address, or received from systemd, kept over reloads.
+ *
+ * Main thread only.
+ */
+#ifndef CP_NET_SOCKET_H
+#define CP_NET_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/defs.h"
+#include "base/list.h"
+#include "engine/loop.h"
+
+struct acceptor;
+struct address;
+struct conf_listener;
+struct errmsg;
+struct listener;
+struct systemd_sockets;
+
+#define LISTEN_SOCKET_MAGIC 0x6c736f63
+
+struct listen_socket {
+	uint32_t magic;
+	struct watch watch;         /* private: acceptor.c, down to the blank line */
+	struct acceptor *acceptor;  /* borrowed; set while watched */
+	struct list acceptor_link;  /* watched: in its list */
+	bool polled;                /* asked for events */
+	unsigned expect;            /* connections the next batch probably has */
+
+	int fd;
+	char *key;                  /* the address as configured: what a reload recognises it by */
+	struct listener *listener;  /* borrowed; whom its connections belong to. NULL: not yet committed */
+	struct list link;           /* in listener->sockets */
+	bool is_tcp;
+	bool is_inherited;          /* from systemd: the file of a Unix socket is not ours to remove */
+	char *unix_path;            /* to be removed at the end, if it is still the file that we made; NULL: none */
+	dev_t unix_dev;
+	ino_t unix_ino;
+};
+
+/*
+ * Opens, binds and listens as rule says; address is one of rule's. systemd:NAME takes the descriptor out of sockets.
+ * Returns owned. NULL: err says which listener, which address, why and what to do.
+ */
+CP_MUST_CHECK struct listen_socket *listen_socket_open(const struct conf_listener *rule, const struct address *address,
+	struct systemd_sockets *sockets, struct errmsg *err);
+/* Closes and frees, removes the file of a Unix socket that is ours. It must not be watched. Accepts NULL, nulls the holder. */
+void listen_socket_free(struct listen_socket **socket);
+
+/*
+ * Sets on the live socket what rule says and a live socket can take. 0, or -errno with err naming the option; what was set
+ * before stays set.
+ */
+CP_MUST_CHECK int listen_socket_apply(struct listen_socket *socket, const struct conf_listener *rule, struct errmsg *err);
+
+#endif
