@@ -49,13 +49,15 @@ enum log_event {
 
 /* Longest text of one field "NAME=value", NUL included; a longer one is cut. */
 #define LOG_FIELD_MAX 1024
+/* Most fields of one record, MESSAGE= included. */
+#define LOG_RECORD_FIELDS_MAX 32
 
 /* A record being written: on the writer's stack, no allocation. Fields beyond its room are left out. */
 struct log_record {
 	enum log_level level; /* private: log.c, all of it */
 	enum log_event event;
 	uint16_t used;
-	bool cut;
+	uint16_t fields;
 	char data[2048]; /* "NAME=value\0NAME=value\0", MESSAGE= first */
 };
 
@@ -90,13 +92,17 @@ void log_record_commit(struct log_record *record);
 void log_configure(enum log_target target, enum log_level level);
 /* Starts the logger thread (signals blocked by the caller). 0 or -errno. */
 CP_MUST_CHECK int log_start(void);
-/* Waits until what is in the rings is written, at most timeout_ms, then joins the thread if it came to an end. */
+/*
+ * Waits until what is in the rings is written, at most timeout_ms, then joins the thread if it came to an end. If it did
+ * not (the journal hangs), it is left behind, and this process logs no more: what is written after counts as dropped.
+ * What other threads write while this runs may be lost: let them end first.
+ */
 void log_stop(unsigned timeout_ms);
 
 /* A thread that logs and ends calls this last, so that its ring is given back once it is empty. */
 void log_thread_end(void);
 
-/* Records dropped since the start because a ring was full. */
+/* Records dropped since the start: a ring was full, or neither the journal nor standard error took them. */
 uint64_t log_dropped(void);
 
 #endif
