@@ -32,7 +32,8 @@ struct conf_log {
 
 struct conf_pool {
 	char *name;
-	uint64_t workers; /* as resolved: never 0 here; in the file 0 = one per CPU (--dump-config prints what is written) */
+	uint64_t workers;         /* as resolved: never 0 */
+	uint64_t workers_written; /* as in the file: 0 = one per CPU; the row's field, so --dump-config prints this */
 	uint64_t connections_per_worker;
 	uint64_t queue_size;
 	int queue_full; /* enum conf_queue_full */

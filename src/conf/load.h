@@ -13,6 +13,8 @@
 /* One error: "FILE:LINE: KEY: what is wrong, what was expected" (file and line where known). */
 struct conf_error {
 	char *text;
+	unsigned file; /* private: report.c; 1 is the main file, 0: none */
+	unsigned line; /* private: report.c */
 };
 
 /* All errors of one load, in the order of the files and lines; at most CONF_ERRORS_MAX are kept, the rest counted. */

@@ -26,6 +26,7 @@ enum option_type {
 	OPTION_STRINGS,   /* struct option_strings, owned; one string or an array of them */
 	OPTION_ADDRESSES, /* struct option_addresses, owned; one address or an array of them */
 	OPTION_NETWORKS,  /* struct option_networks, owned; one network or an array of them */
+	OPTION_SERVICE,   /* struct conf_service (conf.h), owned; a type's name or { type = "…"; … } */
 };
 
 /* What a reload can do with a changed value. */
@@ -37,6 +38,7 @@ enum option_reload {
 
 struct address;
 struct cidr;
+struct errmsg;
 
 struct option_strings {
 	char **items;
@@ -74,9 +76,9 @@ struct option {
 
 /* Rows end with one whose name is NULL. */
 struct option_group {
-	const char *path;            /* "daemon", "log", "pools.NAME", "listeners.()", "service echo" */
+	const char *path;            /* "" (top level), "daemon", "log", "pools.NAME", "listeners.()", "service echo" */
 	const char *help;
-	const struct option *options;
+	const struct option *options; /* NULL: none */
 	size_t size;                 /* of the structure that the rows fill */
 };
 
@@ -113,6 +115,62 @@ struct option_group {
 	  .reload = rel, .help = text }
 #define OPT_NETWORKS(s, f, n, rel, text) \
 	{ .name = n, .type = OPTION_NETWORKS, .offset = OPTION_OFFSET(s, f, struct option_networks), .reload = rel, .help = text }
+#define OPT_SERVICE_REQUIRED(s, f, n, rel, text) \
+	{ .name = n, .type = OPTION_SERVICE, .offset = OPTION_OFFSET(s, f, struct conf_service), .required = true, .reload = rel, \
+	  .help = text }
 #define OPT_END { .name = NULL }
+
+#define OPTION_FOREACH(group, row) for ((row) = (group)->options; (row) != NULL && (row)->name != NULL; (row)++)
+
+/* ---- the fields of one structure (option.c), any thread -------------------------- */
+
+/* The row's field in the structure at base. */
+static inline void *
+option_field(const struct option *row, void *base)
+{
+	return (char *)base + row->offset;
+}
+
+static inline const void *
+option_field_const(const struct option *row, const void *base)
+{
+	return (const char *)base + row->offset;
+}
+
+/* Borrowed from the group; NULL when it has no such row. */
+const struct option *option_find(const struct option_group *group, const char *name);
+
+/* Writes the rows' defaults into the zeroed structure at base. 0 or -ENOMEM (then option_group_fini() it). */
+CP_MUST_CHECK int option_group_init(const struct option_group *group, void *base);
+/* Frees what the fields own and zeroes them. */
+void option_group_fini(const struct option_group *group, void *base);
+
+/*
+ * An integer of the file into a UINT, SIZE or TIME field. 0, -EINVAL (another type) or -ERANGE: err says what is wrong and
+ * what was expected.
+ */
+CP_MUST_CHECK int option_set_integer(const struct option *row, void *field, int64_t value, struct errmsg *err);
+/*
+ * A string of the file into a field: replaces the value of a scalar, appends to a list. 0, -ENOMEM, or -EINVAL, -ERANGE
+ * (err says what is wrong and what was expected).
+ */
+CP_MUST_CHECK int option_set_text(const struct option *row, void *field, const char *text, struct errmsg *err);
+
+/* Elements of a list field, 1 for a scalar. */
+size_t option_count(const struct option *row, const void *field);
+/* The same value; addresses, networks and services are compared by what they mean. */
+bool option_is_equal(const struct option *row, const void *a, const void *b);
+
+/* Fits every result of option_expected() of built-in rows; longer ones are cut. */
+#define OPTION_TEXT_MAX 512
+
+/* What may be written, as the end of a message: "a time from 0s to 1h, such as \"30s\"". Returns buf. */
+const char *option_expected(const struct option *row, char buf[OPTION_TEXT_MAX]);
+/* The range alone, "1 to 1024 workers", or the words; "" when the type says it all. Returns buf. */
+const char *option_range(const struct option *row, char buf[OPTION_TEXT_MAX]);
+/* The type for people: "boolean", "number", "size", "time", "mode", "word", "string", … Valid for ever. */
+const char *option_type_name(enum option_type type);
+/* "at once", "new connections", "restart". Valid for ever. */
+const char *option_reload_name(enum option_reload reload);
 
 #endif
