@@ -133,6 +133,9 @@ timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms)
 	unsigned slot;
 	uint64_t begins_ms;
 
+	/* The usual case of a busy loop: several turns in a millisecond. */
+	if (now_ms <= wheel->now_ms && list_is_empty(&wheel->due))
+		return;
 	while (find_next_slot(wheel, &level, &slot, &begins_ms) && begins_ms <= now_ms) {
 		struct list moved;
 

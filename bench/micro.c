@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * micro - nanoseconds of the engine's smallest operations, so that a change that makes one dearer is seen.
+ *
+ * Not run by `make check`: figures are for a quiet machine and an optimised build. Prints the best of several rounds, one
+ * operation a line. The one argument scales the number of operations (default 1).
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/defs.h"
+#include "engine/fiber.h"
+#include "engine/loop.h"
+#include "engine/timer.h"
+
+#define ROUNDS 7
+#define STACK_BYTES 65536
+#define MANY 1000
+
+struct benchmark {
+	const char *name;
+	uint64_t operations;
+	void (*run)(uint64_t operations);
+};
+
+static struct fiber_pool *pool;
+
+static void
+require(int is_true, const char *what)
+{
+	if (!is_true) {
+		fprintf(stderr, "micro: %s\n", what);
+		exit(1);
+	}
+}
+
+static void
+suspend_for_ever(void *arg)
+{
+	const int *stop = arg;
+
+	while (!*stop)
+		fiber_suspend();
+}
+
+/* Of so many fibers one after the other, each resumed and suspended. */
+static void
+switch_among(unsigned count, uint64_t operations)
+{
+	static struct fiber *fibers[MANY];
+	int stop = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		require(fiber_run(pool, suspend_for_ever, &stop, &fibers[i]) == 1, "no stack");
+	for (uint64_t i = 0, next = 0; i < operations; i++, next = next + 1 < count ? next + 1 : 0)
+		require(fiber_resume(fibers[next]) == 1, "a fiber ended");
+	stop = 1;
+	for (unsigned i = 0; i < count; i++)
+		require(fiber_resume(fibers[i]) == 0, "a fiber went on");
+}
+
+static void
+switch_one(uint64_t operations)
+{
+	switch_among(1, operations);
+}
+
+static void
+switch_many(uint64_t operations)
+{
+	switch_among(MANY, operations);
+}
+
+static void
+do_nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void
+run_pooled(uint64_t operations)
+{
+	struct fiber *fiber;
+
+	for (uint64_t i = 0; i < operations; i++)
+		require(fiber_run(pool, do_nothing, NULL, &fiber) == 0, "no stack");
+}
+
+static void
+run_unpooled(uint64_t operations)
+{
+	fiber_pool_trim(pool, 0);
+	for (uint64_t i = 0; i < operations; i++) {
+		run_pooled(1);
+		fiber_pool_trim(pool, 0);
+	}
+}
+
+static void
+ignore_timer(struct timer *timer)
+{
+	(void)timer;
+}
+
+/* As a connection's idle time-out is moved by each message. */
+static void
+move_timers(uint64_t operations)
+{
+	static struct timer_wheel wheel;
+	static struct timer timers[MANY];
+
+	timer_wheel_init(&wheel, 0);
+	for (unsigned i = 0; i < MANY; i++)
+		timers[i] = (struct timer){ .fn = ignore_timer };
+	for (uint64_t i = 0; i < operations; i++) {
+		if (i % MANY == 0)
+			timer_wheel_advance(&wheel, i / MANY);
+		timer_set(&wheel, &timers[i % MANY], i / MANY + 60000);
+	}
+}
+
+static void
+ignore_task(struct loop *loop, struct task *task)
+{
+	loop_schedule(loop, task);
+}
+
+static void
+turn_loop(uint64_t operations)
+{
+	static struct loop loop;
+	struct task task = { .fn = ignore_task };
+
+	require(loop_init(&loop, NULL, NULL) == 0, "no loop");
+	loop_schedule(&loop, &task);
+	for (uint64_t i = 0; i < operations; i++)
+		require(loop_turn(&loop, -1) == 0, "epoll_wait failed");
+	loop_fini(&loop);
+}
+
+static const struct benchmark benchmarks[] = {
+	{ "fiber: resume and suspend (two switches), 1 fiber", 2000000, switch_one },
+	{ "fiber: resume and suspend, 1000 fibers in turn", 2000000, switch_many },
+	{ "fiber: run an empty function on a pooled fiber", 2000000, run_pooled },
+	{ "fiber: the same, with a stack made and freed", 20000, run_unpooled },
+	{ "timer: move one of 1000 timers", 2000000, move_timers },
+	{ "loop: a turn with one task (one epoll_wait)", 300000, turn_loop },
+};
+
+int
+main(int argc, char **argv)
+{
+	const double scale = argc > 1 ? atof(argv[1]) : 1;
+
+	pool = fiber_pool_new(STACK_BYTES, MANY, "micro");
+	require(pool != NULL, "out of memory");
+	for (size_t i = 0; i < CP_COUNT(benchmarks); i++) {
+		const struct benchmark *benchmark = &benchmarks[i];
+		const uint64_t operations = (uint64_t)((double)benchmark->operations * scale) + 1;
+		uint64_t best_ns = UINT64_MAX;
+
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			const uint64_t start_ns = clock_now_ns();
+
+			benchmark->run(operations);
+			if (clock_now_ns() - start_ns < best_ns)
+				best_ns = clock_now_ns() - start_ns;
+		}
+		printf("%-55s %9.1f ns\n", benchmark->name, (double)best_ns / (double)operations);
+	}
+	fiber_pool_free(&pool);
+	return 0;
+}
