@@ -99,6 +99,15 @@ def expect_match(pattern, text, what="text"):
     return match
 
 
+def eventually(condition, describe):
+    """For what no message tells: asks until it is so, LIMIT at most. Prefer a wait on the log or a notification."""
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {LIMIT} s: {describe()}")
+        time.sleep(0.01)
+
+
 def make_config(listeners="", pools="", daemon="", log="", more=""):
     """A config file of its parts; each part is the inside of its group."""
     return "\n".join(part for part in (
@@ -315,7 +324,8 @@ class Notify:
 class Daemon:
     """The daemon on a config of its own, in a folder of its own; @DIR@ in the config is that folder."""
 
-    def __init__(self, config=None, *, limits=None, without_caps=(), env=None, args=(), wait_ready=True, quiet=False, **parts):
+    def __init__(self, config=None, *, limits=None, without_caps=(), env=None, args=(), wait_ready=True, quiet=False,
+                 **parts):
         self.dir = tempfile.mkdtemp(prefix="cp-", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.config_path = os.path.join(self.dir, "connpoold.conf")
@@ -409,7 +419,7 @@ class Daemon:
         return self.wait_exit()
 
     def reload(self, config=None, **parts):
-        """SIGHUP, then waits for RELOADING=1 and the READY=1 after it. Returns the log lines in between, good or bad."""
+        """SIGHUP, then waits for RELOADING=1 and the READY=1 after it. Returns the log line that tells the outcome."""
         if config is not None or parts:
             self.write_config(config if config is not None else make_config(**parts))
         mark, lines = self.notify.mark(), self.log.mark()
