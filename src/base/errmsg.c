@@ -9,6 +9,7 @@
 
 #include "base/errmsg.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +57,7 @@ errmsg_errno(int error)
 {
 	const char *text;
 
-	if (error < 0)
+	if (error < 0 && error >= -INT_MAX)
 		error = -error;
 	text = strerrordesc_np(error);
 	return text != NULL ? text : "Unknown error";

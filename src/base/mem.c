@@ -46,25 +46,37 @@ mem_zalloc(size_t size)
 	return mem_zalloc_array(1, size);
 }
 
+/* At least 1, because realloc(ptr, 0) may free; false when it overflows, which the sanitizers' heaps take for a bug. */
+static bool
+count_bytes(size_t count, size_t size, size_t *ret_bytes)
+{
+	if (__builtin_mul_overflow(count, size, ret_bytes)) {
+		errno = ENOMEM;
+		return false;
+	}
+	if (*ret_bytes == 0)
+		*ret_bytes = 1;
+	return true;
+}
+
 void *
 mem_zalloc_array(size_t count, size_t size)
 {
-	if (mem_should_fail())
+	size_t bytes;
+
+	if (mem_should_fail() || !count_bytes(count, size, &bytes))
 		return NULL;
-	if (count == 0 || size == 0)
-		count = size = 1;
-	return calloc(count, size);
+	return calloc(1, bytes);
 }
 
 void *
 mem_realloc_array(void *ptr, size_t count, size_t size)
 {
-	if (mem_should_fail())
+	size_t bytes;
+
+	if (mem_should_fail() || !count_bytes(count, size, &bytes))
 		return NULL;
-	/* realloc(ptr, 0) may free, which this never does. */
-	if (count == 0 || size == 0)
-		count = size = 1;
-	return reallocarray(ptr, count, size);
+	return realloc(ptr, bytes);
 }
 
 char *
