@@ -89,6 +89,18 @@ accepted_reject(struct accepted *accepted, enum conn_end why)
 	route_unref(&accepted->route);
 }
 
+void
+accepted_enter_queue(const struct accepted *accepted)
+{
+	atomic_fetch_add_explicit(&accepted->route->listener->counters.queued, 1, memory_order_relaxed);
+}
+
+void
+accepted_leave_queue(const struct accepted *accepted)
+{
+	atomic_fetch_sub_explicit(&accepted->route->listener->counters.queued, 1, memory_order_relaxed);
+}
+
 bool
 accepted_is_reset(const struct accepted *accepted)
 {

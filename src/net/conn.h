@@ -80,6 +80,10 @@ const char *conn_end_word(enum conn_end end);
  */
 void accepted_reject(struct accepted *accepted, enum conn_end why);
 
+/* Counts it as queued: before it is pushed, so that the sum is never short; and no longer: once it was popped. Any thread. */
+void accepted_enter_queue(const struct accepted *accepted);
+void accepted_leave_queue(const struct accepted *accepted);
+
 /* Did the client reset it while it waited? One system call. */
 bool accepted_is_reset(const struct accepted *accepted);
 

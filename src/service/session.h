@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * service - what a connection gets. May include: base, conf, engine, net, upstream and the public header; the handlers here
+ * include the public header alone.
+ *
+ * session.h - a connection being served: joins a conn and its handler to the scheduler of its worker. handler.h's calls are
+ * implemented here.
+ *
+ *   SESSION_NEW -> PARKED       the handler waits for the client to speak (CP_CLIENT_FIRST, CP_PARK): no stack
+ *               -> RUNNING      serve() is on the worker now
+ *   PARKED      -> RUNNING      session_on_event: input, or the end of it
+ *   RUNNING     -> WAITING      a cp_ call waits for its descriptor or its deadline: the fiber is suspended
+ *               -> YIELDED      it, or the next serve(), runs on in the worker's next turn: the others come first
+ *               -> PARKED
+ *               -> LINGERING    the handler is done; what was sent is delivered, what the client still sends is drained
+ *   WAITING     -> RUNNING      session_on_event, session_on_timer, session_cancel
+ *   YIELDED     -> RUNNING      session_on_task
+ *   any but RUNNING, and with no fiber -> OVER: everything is given back by sched->done()
+ */
+#ifndef CP_SERVICE_SESSION_H
+#define CP_SERVICE_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "connpoold/handler.h"
+#include "engine/sched.h"
+#include "net/conn.h"
+
+enum session_state {
+	SESSION_NEW,
+	SESSION_PARKED,
+	SESSION_RUNNING,
+	SESSION_WAITING,
+	SESSION_YIELDED,
+	SESSION_LINGERING,
+	SESSION_OVER,
+};
+
+struct session {
+	struct conn conn;           /* first: the worker knows only this */
+	struct sched *sched;        /* borrowed */
+	struct fiber *fiber;        /* suspended in WAITING and YIELDED; else NULL */
+	struct watch watch;
+	struct timer timer;         /* of the nearest deadline */
+	struct task task;           /* in YIELDED: runs in the next turn */
+	uint64_t active_ms;         /* when bytes last moved */
+	uint32_t lingered_bytes;    /* drained */
+	uint16_t error;             /* what every cp_ call fails with from now on; 0: nothing */
+	uint8_t state;              /* enum session_state; session_set_state() alone writes it */
+	uint8_t budget;             /* calls that may still go through before the fiber yields */
+	bool watched : 1;           /* in the loop's set */
+	bool watches_output : 1;    /* with EPOLLOUT */
+	bool readable : 1;          /* reading may give something: it was not yet told otherwise */
+	bool writable : 1;          /* likewise */
+	bool waits_to_read : 1;     /* in WAITING: for which of the two */
+	bool client_ended : 1;      /* the end of its input was read */
+	bool hangup_seen : 1;       /* the end of its input is known to come: no edge will tell of it again */
+	bool timed_out : 1;         /* in WAITING: the deadline passed */
+	int16_t verdict;            /* of the last serve() */
+	int16_t verdict_errno;
+};
+
+/* pool_tasks.start: conn is the head of a zeroed session. Worker, not on a fiber. */
+void session_start(struct sched *sched, struct conn *conn);
+/* pool_tasks.cancel. Worker, not on a fiber. */
+void session_cancel(struct sched *sched, struct conn *conn, enum conn_end why);
+
+#endif
