@@ -158,6 +158,8 @@ option_reload_name(enum option_reload reload)
 		return "at once";
 	case OPTION_NEW_CONNECTIONS:
 		return "new connections";
+	case OPTION_NEW_SOCKETS:
+		return "new sockets";
 	case OPTION_RESTART:
 		return "restart";
 	}

@@ -33,6 +33,7 @@ enum option_type {
 enum option_reload {
 	OPTION_LIVE,            /* takes effect at once, for what is open too */
 	OPTION_NEW_CONNECTIONS, /* for connections accepted from then on */
+	OPTION_NEW_SOCKETS,     /* for sockets opened from then on; one that is open keeps what it was opened with */
 	OPTION_RESTART,         /* only when the daemon starts; a changed value is logged and left */
 };
 
@@ -170,7 +171,7 @@ const char *option_expected(const struct option *row, char buf[OPTION_TEXT_MAX])
 const char *option_range(const struct option *row, char buf[OPTION_TEXT_MAX]);
 /* The type for people: "boolean", "number", "size", "time", "mode", "word", "string", … Valid for ever. */
 const char *option_type_name(enum option_type type);
-/* "at once", "new connections", "restart". Valid for ever. */
+/* "at once", "new connections", "new sockets", "restart". Valid for ever. */
 const char *option_reload_name(enum option_reload reload);
 
 #endif
