@@ -1,1 +1,22 @@
-# Filled by what the folder holds.
+# SPDX-License-Identifier: MIT
+# The real daemon from the outside, simple things first. Each can be run alone: tests/func/basic-01-services.py
+FUNC_TESTS = \
+	tests/func/basic-01-services.py \
+	tests/func/basic-02-options.py \
+	tests/func/net-01-binding.py \
+	tests/func/net-02-admission.py \
+	tests/func/net-03-emfile.py \
+	tests/func/pool-01-queue.py \
+	tests/func/pool-02-spread.py \
+	tests/func/pool-03-classic.py \
+	tests/func/service-01-clean-end.py \
+	tests/func/service-02-timeouts.py \
+	tests/func/reload-01-transaction.py \
+	tests/func/reload-02-pools.py \
+	tests/func/reload-03-under-load.py \
+	tests/func/stop-01-drain.py \
+	tests/func/stop-02-notify.py
+EXTRA_DIST += tests/func/cpharness.py
+
+dist_check_SCRIPTS += $(FUNC_TESTS)
+TESTS += $(FUNC_TESTS)
