@@ -73,6 +73,12 @@ parse_decimal(const char *text, int max)
 	return value;
 }
 
+static bool
+is_interface(const char *name)
+{
+	return name[0] != '\0' && strlen(name) < IF_NAMESIZE && strpbrk(name, "%/:[] ") == NULL;
+}
+
 /* Writes the host between brackets as it is spoken of from here on. 0 or -EINVAL. */
 static int
 normalise_v6(const char *text, char *ret_host, size_t size, struct errmsg *err)
@@ -84,11 +90,13 @@ normalise_v6(const char *text, char *ret_host, size_t size, struct errmsg *err)
 
 	snprintf(number, sizeof(number), "%.*s", (int)(len < sizeof(number) ? len : sizeof(number)), text);
 	if (len >= sizeof(number) || inet_pton(AF_INET6, number, &in6) != 1) {
-		errmsg_set(err, "\"%.100s\" is not an IPv6 address; brackets are for these alone, as in tcp:[::1]:80", text);
+		errmsg_set(err, "\"%.100s\" is not an IPv6 address; brackets are for these alone, as in tcp:[::1]:80",
+			text);
 		return -EINVAL;
 	}
-	if (scope != NULL && (scope[1] == '\0' || strlen(scope + 1) >= IF_NAMESIZE || strpbrk(scope + 1, "%/:[] ") != NULL)) {
-		errmsg_set(err, "\"%.100s\": behind %% is expected a network interface, as in tcp:[fe80::1%%eth0]:80", text);
+	if (scope != NULL && !is_interface(scope + 1)) {
+		errmsg_set(err, "\"%.100s\": behind %% is expected a network interface, as in tcp:[fe80::1%%eth0]:80",
+			text);
 		return -EINVAL;
 	}
 	if (scope != NULL && !IN6_IS_ADDR_LINKLOCAL(&in6) && !IN6_IS_ADDR_MC_LINKLOCAL(&in6)) {
@@ -146,7 +154,8 @@ normalise_name(const char *text, char *ret_host, size_t size, struct errmsg *err
 		label += len + 1;
 	}
 	if (is_number_gone_wrong(label, len)) {
-		errmsg_set(err, "\"%.100s\" is not an IPv4 address: expected four numbers from 0 to 255, as in 192.0.2.1", text);
+		errmsg_set(err, "\"%.100s\" is not an IPv4 address: expected four numbers from 0 to 255",
+			text);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i <= total; i++)
@@ -179,6 +188,10 @@ split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const c
 	const char *colon = strrchr(rest, ':');
 	const char *end;
 
+	if (strncmp(rest, "//", 2) == 0) {
+		errmsg_set(err, "this is no URL: expected tcp:HOST:PORT, without slashes");
+		return -EINVAL;
+	}
 	if (rest[0] == '[') {
 		end = strchr(rest, ']');
 		if (end == NULL) {
@@ -255,7 +268,7 @@ parse_unix(struct address *address, const char *rest, struct errmsg *err)
 		errmsg_set(err, "the %s is missing: expected unix:PATH or unix:@NAME", len == 0 ? "path" : "name");
 		return -EINVAL;
 	}
-	/* An abstract name spends its first byte on the NUL that marks it, a path its last one on the NUL that ends it. */
+	/* An abstract name spends its first byte on the NUL that marks it, a path its last on the NUL that ends it. */
 	if (len > SUN_PATH_MAX_LEN + (rest[0] == '@')) {
 		errmsg_set(err, "%s is too long for a socket: %zu bytes, at most %zu",
 			rest[0] == '@' ? "the name" : "the path", len - (rest[0] == '@'), SUN_PATH_MAX_LEN);
@@ -270,7 +283,7 @@ static int
 parse_systemd(struct address *address, const char *rest, struct errmsg *err)
 {
 	if (*rest == '\0') {
-		errmsg_set(err, "the name is missing: expected systemd:NAME, with the socket unit's FileDescriptorName=");
+		errmsg_set(err, "the name is missing: expected systemd:NAME, by a socket unit's FileDescriptorName=");
 		return -EINVAL;
 	}
 	for (const char *p = rest; *p != '\0'; p++) {
@@ -293,13 +306,12 @@ refuse_unknown(const char *text, struct errmsg *err)
 
 	if (strncmp(text, "udp:", 4) == 0)
 		errmsg_set(err, "datagram listeners (udp:) are not supported by this version; " EXPECTED);
-	else if (text[0] == '/')
-		errmsg_set(err, EXPECTED "; did you mean unix:%.120s?", text);
-	else if (text[0] == '@')
+	else if (text[0] == '/' || text[0] == '@')
 		errmsg_set(err, EXPECTED "; did you mean unix:%.120s?", text);
 	else if (parse_decimal(text, UINT16_MAX) >= 0)
 		errmsg_set(err, EXPECTED "; did you mean tcp:*:%.10s?", text);
-	else if (colon != NULL && colon != text && parse_decimal(colon + 1, UINT16_MAX) >= 0 && strchr(text, ':') == colon)
+	else if (colon != NULL && colon != text && strchr(text, ':') == colon &&
+		parse_decimal(colon + 1, UINT16_MAX) >= 0)
 		errmsg_set(err, EXPECTED "; did you mean tcp:%.120s?", text);
 	else
 		errmsg_set(err, EXPECTED);
@@ -491,132 +503,5 @@ address_format_socket(int fd, char buf[ADDRESS_TEXT_MAX])
 	if (peer.family == AF_UNSPEC)
 		return strcpy(buf, "unknown");
 	snprintf(buf, ADDRESS_TEXT_MAX, "tcp:%.150s", peer_format(&peer, text));
-	return buf;
-}
-
-/* ---- networks ---------------------------------------------------------------- */
-
-static unsigned
-family_bits(uint16_t family)
-{
-	return family == AF_INET ? 32 : 128;
-}
-
-/* Clears what lies beyond the prefix; true when anything did. */
-static bool
-clear_host_bits(struct cidr *cidr)
-{
-	bool cleared = false;
-
-	for (unsigned i = 0; i < family_bits(cidr->family) / 8; i++) {
-		unsigned kept = cidr->prefix_bits > i * 8 ? cidr->prefix_bits - i * 8 : 0;
-		uint8_t mask = kept >= 8 ? 0xff : (uint8_t)(0xff00u >> kept);
-
-		cleared = cleared || (cidr->bytes[i] & (uint8_t)~mask) != 0;
-		cidr->bytes[i] &= mask;
-	}
-	return cleared;
-}
-
-static bool
-parse_number(struct cidr *cidr, const char *text)
-{
-	memset(cidr, 0, sizeof(*cidr));
-	cidr->family = AF_INET;
-	if (inet_pton(AF_INET, text, cidr->bytes) == 1)
-		return true;
-	cidr->family = AF_INET6;
-	return inet_pton(AF_INET6, text, cidr->bytes) == 1;
-}
-
-static int
-refuse_network(const char *number, struct errmsg *err)
-{
-	if (strcmp(number, "*") == 0)
-		errmsg_set(err, "for any address write \"0.0.0.0/0\" and \"::/0\"");
-	else if (strchr(number, '[') != NULL)
-		errmsg_set(err, "a network has no brackets and no port: expected one such as \"2001:db8::/32\"");
-	else if (strchr(number, '%') != NULL)
-		errmsg_set(err, "a network has no interface: leave out what begins with %%");
-	else
-		errmsg_set(err, "expected an address or a network in numbers, such as \"192.0.2.7\", \"10.0.0.0/8\" or \"::1\"");
-	return -EINVAL;
-}
-
-/* Peers are kept as IPv4 when they come by IPv4-mapped IPv6, so the networks have to be. */
-static void
-unmap(struct cidr *cidr)
-{
-	if (cidr->family != AF_INET6 || cidr->prefix_bits < 96 || !is_mapped(cidr->bytes))
-		return;
-	cidr->family = AF_INET;
-	cidr->prefix_bits = (uint8_t)(cidr->prefix_bits - 96);
-	memmove(cidr->bytes, cidr->bytes + sizeof(mapped_prefix), 4);
-	memset(cidr->bytes + 4, 0, sizeof(cidr->bytes) - 4);
-}
-
-static int
-parse_network(struct cidr *cidr, const char *text, struct errmsg *err)
-{
-	char number[ADDRESS_TEXT_MAX], meant[ADDRESS_TEXT_MAX];
-	const char *slash = strchr(text, '/');
-	size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
-	int bits;
-
-	snprintf(number, sizeof(number), "%.*s", (int)(len < sizeof(number) ? len : sizeof(number) - 1), text);
-	if (!parse_number(cidr, number))
-		return refuse_network(number, err);
-	bits = (int)family_bits(cidr->family);
-	if (slash != NULL) {
-		bits = parse_decimal(slash + 1, bits);
-		if (bits < 0) {
-			errmsg_set(err, "behind the slash is expected a number of bits from 0 to %u", family_bits(cidr->family));
-			return -EINVAL;
-		}
-	}
-	cidr->prefix_bits = (uint8_t)bits;
-	if (clear_host_bits(cidr)) {
-		errmsg_set(err, "bits are set behind the first %d: did you mean \"%s\" or the single address \"%s\"?",
-			bits, cidr_format(cidr, meant), number);
-		return -EINVAL;
-	}
-	unmap(cidr);
-	return 0;
-}
-
-int
-cidr_parse(struct cidr *cidr, const char *text, struct errmsg *err)
-{
-	struct cidr parsed;
-	int r;
-
-	r = parse_network(&parsed, text, err);
-	if (r < 0) {
-		errmsg_prefix(err, "network \"%.160s\"", text);
-		return r;
-	}
-	*cidr = parsed;
-	return 0;
-}
-
-bool
-cidr_contains(const struct cidr *cidr, const struct peer *peer)
-{
-	unsigned whole = cidr->prefix_bits / 8;
-	unsigned rest = cidr->prefix_bits % 8;
-
-	if (peer->family != cidr->family || memcmp(cidr->bytes, peer->bytes, whole) != 0)
-		return false;
-	return rest == 0 || ((cidr->bytes[whole] ^ peer->bytes[whole]) >> (8 - rest)) == 0;
-}
-
-const char *
-cidr_format(const struct cidr *cidr, char buf[ADDRESS_TEXT_MAX])
-{
-	size_t len;
-
-	inet_ntop(cidr->family, cidr->bytes, buf, ADDRESS_TEXT_MAX);
-	len = strlen(buf);
-	snprintf(buf + len, ADDRESS_TEXT_MAX - len, "/%u", (unsigned)cidr->prefix_bits);
 	return buf;
 }

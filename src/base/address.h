@@ -13,16 +13,18 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/cidr.h"
 #include "base/defs.h"
 
 struct errmsg;
 
 enum address_kind { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_SYSTEMD };
 
+/* Owns its strings. */
 struct address {
 	enum address_kind kind;
-	char *text;      /* as it was written, normalised: equal addresses have equal texts. Owned */
-	char *host;      /* tcp: name or number without brackets, "*" for any; unix: path or "@name"; systemd: name. Owned */
+	char *text;      /* as it was written, normalised: equal addresses have equal texts */
+	char *host;      /* tcp: name or number without brackets, "*": any; unix: path or "@name"; systemd: name */
 	uint16_t port;   /* tcp only, host byte order; 0 = the kernel chooses */
 };
 
@@ -60,18 +62,5 @@ const char *peer_format(const struct peer *peer, char buf[ADDRESS_TEXT_MAX]);
 const char *peer_format_host(const struct peer *peer, char buf[ADDRESS_TEXT_MAX]);
 /* A bound socket as an address text, "tcp:0.0.0.0:7007", "tcp:[::]:7007", "unix:/run/x.sock". Returns buf. */
 const char *address_format_socket(int fd, char buf[ADDRESS_TEXT_MAX]);
-
-/* A network in CIDR form. */
-struct cidr {
-	uint16_t family;     /* AF_INET or AF_INET6 */
-	uint8_t prefix_bits;
-	uint8_t bytes[16];   /* bits beyond the prefix are zero */
-};
-
-/* "10.0.0.0/8", "::1", "192.0.2.7"; host bits beyond the prefix are an error. 0 or -EINVAL (err says why). */
-CP_MUST_CHECK int cidr_parse(struct cidr *cidr, const char *text, struct errmsg *err);
-bool cidr_contains(const struct cidr *cidr, const struct peer *peer);
-/* Returns buf. */
-const char *cidr_format(const struct cidr *cidr, char buf[ADDRESS_TEXT_MAX]);
 
 #endif

@@ -29,7 +29,7 @@ enum lock_rank {
 struct cp_lock {
 	pthread_mutex_t mutex; /* private: lock.c */
 	enum lock_rank rank;   /* private: lock.c */
-	const void *owner;     /* private: lock.c; names the thread that holds it, NULL: none; written by the owner only */
+	const void *owner;     /* private: lock.c; the thread that holds it, NULL: none; written by the owner only */
 };
 
 void lock_init(struct cp_lock *lock, enum lock_rank rank);

@@ -159,7 +159,7 @@ chunk_open(struct slab *slab)
 
 	if (start == NULL)
 		return NULL;
-	/* Neighbouring chunks are one mapping to the kernel; a huge page across them would cost what is not used yet. */
+	/* Neighbouring chunks are one mapping to the kernel; a huge page across them would cost what nobody uses. */
 	(void)madvise(start, SLAB_CHUNK_BYTES, MADV_NOHUGEPAGE);
 	chunk->magic = CHUNK_MAGIC;
 	chunk->slab = slab;

@@ -4,7 +4,7 @@
  *
  * Slots lie in chunks of SLAB_CHUNK_BYTES, mapped at multiples of it: a slot's chunk is found by masking its address,
  * and a slot costs nothing beside itself but a bit. Chunks that have room are used before a new one is mapped, and
- * a chunk goes back to the kernel when its last slot does (one empty chunk is kept), so that memory returns after a burst.
+ * a chunk goes back to the kernel when its last slot does (one empty chunk is kept): memory returns after a burst.
  *
  * Not thread-safe: a slab, its slots' freeing included, belongs to one thread.
  */
@@ -50,7 +50,7 @@ slab_count(const struct slab *slab)
 
 typedef void slab_visit_fn(void *slot, void *arg);
 
-/* Calls fn once for each slot in use. fn may free the slot that it is given, and must neither free another nor allocate. */
+/* Calls fn for each slot in use. fn may free the slot that it is given; it must neither free another nor allocate. */
 void slab_foreach(struct slab *slab, slab_visit_fn *fn, void *arg);
 
 #endif

@@ -50,7 +50,8 @@ END_TEST
 
 START_TEST(size_zero_is_memory_too)
 {
-	void *holders[] = { mem_zalloc(0), mem_zalloc_array(0, 8), mem_zalloc_array(8, 0), mem_realloc_array(NULL, 0, 8) };
+	void *holders[] = { mem_zalloc(0), mem_zalloc_array(0, 8), mem_zalloc_array(8, 0),
+		mem_realloc_array(NULL, 0, 8) };
 
 	for (size_t i = 0; i < CP_COUNT(holders); i++) {
 		ck_assert_ptr_nonnull(holders[i]);
