@@ -405,7 +405,7 @@ class Daemon:
             self.log.wait(READY_LINE)
         return self
 
-    def signal(self, number):
+    def kill(self, number):
         os.kill(self.process.pid, number)
 
     def wait_exit(self):
@@ -415,7 +415,7 @@ class Daemon:
         return status
 
     def stop(self, number=signal.SIGTERM):
-        self.signal(number)
+        self.kill(number)
         return self.wait_exit()
 
     def reload(self, config=None, **parts):
@@ -423,7 +423,7 @@ class Daemon:
         if config is not None or parts:
             self.write_config(config if config is not None else make_config(**parts))
         mark, lines = self.notify.mark(), self.log.mark()
-        self.signal(signal.SIGHUP)
+        self.kill(signal.SIGHUP)
         if self.uses_notify:
             index = self.notify.wait(lambda message: message.get("RELOADING") == "1", mark, self.pidfd)
             self.notify.wait(lambda message: message.get("READY") == "1", index, self.pidfd)

@@ -196,7 +196,7 @@ def test_many_signals_at_once_end_in_the_last_config():
     with Daemon(listeners=echo()) as daemon:
         daemon.write_config(make_config(listeners=echo() + "," + echo("last")))
         for _ in range(20):
-            daemon.signal(signal.SIGHUP)
+            daemon.kill(signal.SIGHUP)
         daemon.wait_log(r"listener 'last': listening on")
         with daemon.connect("last") as client:
             client.expect_echo()

@@ -34,7 +34,7 @@ def test_connections_end_by_themselves_and_new_ones_are_not_taken():
         client = daemon.connect("s")
         client.expect_echo()
         mark = daemon.log.mark()
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         daemon.wait_log(r"(?i)stopping|drain", since=mark)
         if daemon.uses_notify:
             daemon.notify.wait(lambda message: message.get("STOPPING") == "1", 0, daemon.pidfd)
@@ -69,9 +69,9 @@ def test_a_second_signal_ends_at_once():
         with daemon_with(daemon='drain_timeout = "1h";') as daemon, daemon.connect("s") as client:
             client.expect_echo()
             mark = daemon.log.mark()
-            daemon.signal(signal.SIGTERM)
+            daemon.kill(signal.SIGTERM)
             daemon.wait_log(r"(?i)stopping|drain", since=mark)
-            daemon.signal(second)
+            daemon.kill(second)
             expect_equal(daemon.wait_exit(), 0, "exit status")
 
 
@@ -104,10 +104,10 @@ def test_a_reload_while_draining_does_no_harm():
         client = daemon.connect("s")
         client.expect_echo()
         mark = daemon.log.mark()
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         daemon.wait_log(r"(?i)stopping|drain", since=mark)
         for _ in range(5):
-            daemon.signal(signal.SIGHUP)
+            daemon.kill(signal.SIGHUP)
         client.expect_echo()
         expect_no_more_clients(daemon)
         client.close()
@@ -119,7 +119,7 @@ def test_the_last_record_is_in_the_log():
         clients = [daemon.connect("s") for _ in range(200)]
         for client in clients:
             client.expect_echo()
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         for client in clients:
             client.close()
         expect_equal(daemon.wait_exit(), 0, "exit status")

@@ -66,7 +66,7 @@ def test_stopping_is_sent_and_status_counts_who_is_left():
     with started(daemon='drain_timeout = "1h";') as daemon:
         client = daemon.connect("echo")
         client.expect_echo()
-        daemon.signal(signal.SIGTERM)
+        daemon.kill(signal.SIGTERM)
         index = daemon.notify.wait(lambda message: message.get("STOPPING") == "1", 0, daemon.pidfd)
         daemon.notify.wait(lambda message: re.search(r"\b1\b", message.get("STATUS", "")), index, daemon.pidfd)
         client.close()
