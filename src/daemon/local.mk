@@ -1,1 +1,9 @@
-# Filled by what the folder holds.
+noinst_LIBRARIES += src/daemon/libdaemon.a
+src_daemon_libdaemon_a_SOURCES = \
+	src/daemon/daemon.c src/daemon/daemon.h src/daemon/generation.c src/daemon/generation.h src/daemon/inspect.c \
+	src/daemon/inspect.h src/daemon/limits.c src/daemon/limits.h src/daemon/reload.c src/daemon/reload.h src/daemon/watch.c src/daemon/watch.h
+
+sbin_PROGRAMS += src/connpoold
+src_connpoold_SOURCES = src/main.c
+src_connpoold_LDADD = src/daemon/libdaemon.a src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/engine/libengine.a \
+	src/conf/libconf.a src/base/libbase.a $(LIBCONFIG_LIBS) $(SYSTEMD_LIBS)

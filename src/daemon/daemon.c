@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.c - the main thread: start, the loop, signals, stop; and the joint between the acceptor and the pools.
+ */
+#include "config.h"
+
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/errmsg.h"
+#include "base/fdutil.h"
+#include "base/log.h"
+#include "conf/conf.h"
+#include "daemon/reload.h"
+#include "daemon/watch.h"
+#include "engine/fiber.h"
+#include "net/route.h"
+#include "net/socket.h"
+
+/* After the drain: handlers that were told to end and do not are left behind with the process. */
+#define CANCEL_GRACE_MS 5000u
+/* For what is in the log's rings. */
+#define LOG_STOP_MS 3000u
+
+void
+daemon_set_state(struct daemon *daemon, enum daemon_state state)
+{
+	/* It only goes forward. */
+	CP_ASSERT(state > daemon->state);
+	daemon->state = state;
+	watch_tell_status(daemon);
+}
+
+/* ---- between acceptor and pools ---------------------------------------------------------- */
+
+static bool
+sink_has_room(struct route *route)
+{
+	return pool_has_room(route->pool);
+}
+
+static void
+sink_submit(struct accepted *accepted)
+{
+	pool_submit(accepted->route->pool, accepted);
+}
+
+static void
+sink_flush(struct route *route)
+{
+	pool_wake(route->pool);
+	/* Something goes on: the tick is wanted, which the daemon owns that owns the loop. */
+	daemon_wake_tick(CP_CONTAINER_OF(route->pool->loop, struct daemon, loop));
+}
+
+static const struct acceptor_sink acceptor_sink = {.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush};
+
+/* Any thread. */
+static void
+on_pool_has_room(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	acceptor_signal_room(&daemon->acceptor);
+}
+
+/* Any thread. */
+static void
+on_worker_ended(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	atomic_store(&daemon->worker_ended, true);
+	loop_wake(&daemon->loop);
+}
+
+static bool
+has_work(struct loop *loop, void *arg)
+{
+	const struct daemon *daemon = arg;
+
+	(void)loop;
+	return acceptor_has_work(&daemon->acceptor) || atomic_load(&daemon->worker_ended);
+}
+
+/* ---- stopping ---------------------------------------------------------------------------------- */
+
+static void
+close_listeners(struct daemon *daemon)
+{
+	struct list *link;
+
+	while ((link = list_pop_front(&daemon->listeners)) != NULL) {
+		struct listener *listener = CP_CONTAINER_OF(link, struct listener, link);
+		struct list *socket_link;
+
+		while ((socket_link = list_pop_front(&listener->sockets)) != NULL) {
+			struct listen_socket *sock = CP_CONTAINER_OF(socket_link, struct listen_socket, link);
+
+			acceptor_remove(&daemon->acceptor, sock);
+			listen_socket_free(&sock);
+		}
+		route_unref(&listener->route);
+		listener_unref(&listener);
+	}
+}
+
+static void
+cancel_connections(struct daemon *daemon)
+{
+	struct list *link;
+	struct list *following;
+
+	LIST_FOREACH (&daemon->closing_pools, link, following)
+		pool_cancel(CP_CONTAINER_OF(link, struct pool, link));
+	timer_set(&daemon->loop.wheel, &daemon->deadline, loop_now_ms(&daemon->loop) + CANCEL_GRACE_MS);
+	daemon_set_state(daemon, DAEMON_CANCELLED);
+}
+
+static void
+on_deadline(struct timer *timer)
+{
+	struct daemon *daemon = CP_CONTAINER_OF(timer, struct daemon, deadline);
+	uint64_t held = atomic_load_explicit(&daemon->totals.held, memory_order_relaxed);
+
+	if (daemon->state == DAEMON_DRAINING) {
+		log_warning(LOG_EVENT_DRAIN_TIMEOUT, "closing %" PRIu64 " connections that did not end within daemon.drain_timeout", held);
+		cancel_connections(daemon);
+		return;
+	}
+	/* Their threads are inside a handler and will not come back; nothing that they use may be freed. */
+	log_error(LOG_EVENT_STOPPED, "stopped, leaving %" PRIu64 " connections whose handlers did not return", held);
+	log_stop(LOG_STOP_MS);
+	_exit(DAEMON_EXIT_FAILURE);
+}
+
+static void
+begin_stop(struct daemon *daemon, const char *reason)
+{
+	struct list *link;
+	struct list *following;
+	uint64_t drain_ms = daemon->conf->daemon.drain_timeout_ms;
+
+	systemd_notify_stopping();
+	log_notice(LOG_EVENT_STOPPING, "stopping on %s: %" PRIu64 " connections may end by themselves for %" PRIu64 " ms", reason,
+		atomic_load_explicit(&daemon->totals.held, memory_order_relaxed), drain_ms);
+	watch_log_refusals(daemon);
+	close_listeners(daemon);
+	list_splice_back(&daemon->closing_pools, &daemon->pools);
+	LIST_FOREACH (&daemon->closing_pools, link, following)
+		pool_close(CP_CONTAINER_OF(link, struct pool, link), true);
+	timer_set(&daemon->loop.wheel, &daemon->deadline, loop_now_ms(&daemon->loop) + drain_ms);
+	daemon_set_state(daemon, DAEMON_DRAINING);
+	/* With no worker busy there is nothing to wait for, and nobody who would tell. */
+	atomic_store(&daemon->worker_ended, true);
+}
+
+/* Joins the threads that have ended, and ends when the last one has. */
+static void
+reap_workers(struct daemon *daemon)
+{
+	struct list *link;
+	struct list *following;
+
+	if (!atomic_load(&daemon->worker_ended))
+		return;
+	atomic_store(&daemon->worker_ended, false);
+	LIST_FOREACH (&daemon->pools, link, following)
+		(void)pool_reap(CP_CONTAINER_OF(link, struct pool, link));
+	LIST_FOREACH (&daemon->closing_pools, link, following) {
+		struct pool *pool = CP_CONTAINER_OF(link, struct pool, link);
+
+		if (pool_reap(pool))
+			pool_free(&pool);
+	}
+	if (daemon->state >= DAEMON_DRAINING && list_is_empty(&daemon->closing_pools))
+		daemon_set_state(daemon, DAEMON_STOPPED);
+}
+
+/* ---- signals -------------------------------------------------------------------------------------- */
+
+static void
+on_stop_signal(struct daemon *daemon, int number)
+{
+	const char *name = number == SIGTERM ? "SIGTERM" : "SIGINT";
+
+	if (daemon->state == DAEMON_SERVING) {
+		begin_stop(daemon, name);
+	} else if (daemon->state == DAEMON_DRAINING) {
+		log_notice(LOG_EVENT_STOPPING, "%s once more: closing %" PRIu64 " connections now", name,
+			atomic_load_explicit(&daemon->totals.held, memory_order_relaxed));
+		cancel_connections(daemon);
+	}
+}
+
+static void
+on_signal(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	struct daemon *daemon = CP_CONTAINER_OF(watch, struct daemon, signal_watch);
+	struct signalfd_siginfo info;
+
+	(void)loop;
+	(void)events;
+	while (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			on_stop_signal(daemon, (int)info.ssi_signo);
+		else if (daemon->state == DAEMON_SERVING)
+			reload_run(daemon);
+	}
+}
+
+/*
+ * Blocked here, before any thread is there to inherit another mask. SIGPIPE too: a closed descriptor is an error of the call that
+ * writes to it, not of the process.
+ */
+static int
+open_signals(struct daemon *daemon)
+{
+	sigset_t watched;
+	sigset_t blocked;
+
+	sigemptyset(&watched);
+	sigaddset(&watched, SIGHUP);
+	sigaddset(&watched, SIGTERM);
+	sigaddset(&watched, SIGINT);
+	blocked = watched;
+	sigaddset(&blocked, SIGPIPE);
+	CP_PTHREAD(pthread_sigmask(SIG_BLOCK, &blocked, NULL));
+	daemon->signal_fd = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (daemon->signal_fd < 0)
+		return -errno;
+	daemon->signal_watch.fn = on_signal;
+	return loop_add(&daemon->loop, &daemon->signal_watch, daemon->signal_fd, EPOLLIN);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static int
+open_engine(struct daemon *daemon)
+{
+	int rc = loop_init(&daemon->loop, has_work, daemon);
+
+	if (rc == 0)
+		rc = open_signals(daemon);
+	if (rc == 0)
+		rc = fiber_install_fault_handler();
+	if (rc == 0)
+		rc = acceptor_init(&daemon->acceptor, &daemon->loop, &acceptor_sink, &daemon->totals);
+	if (rc == 0)
+		rc = systemd_sockets_init(&daemon->passed);
+	if (rc < 0)
+		log_error(LOG_EVENT_NONE, "cannot start: %s", errmsg_errno(-rc));
+	return rc;
+}
+
+/* Ready line first: who waits for it may connect. */
+static void
+begin_serving(struct daemon *daemon)
+{
+	daemon_set_state(daemon, DAEMON_SERVING);
+	systemd_notify_ready(daemon->status);
+	watch_begin(daemon);
+	log_notice(LOG_EVENT_STARTED, "connpoold %s ready: %zu listeners, %zu pools", PACKAGE_VERSION, daemon->conf->listener_count,
+		daemon->conf->pool_count);
+}
+
+static void
+serve(struct daemon *daemon)
+{
+	while (daemon->state < DAEMON_STOPPED) {
+		int rc = loop_turn(&daemon->loop, -1);
+
+		if (rc < 0)
+			log_error(LOG_EVENT_NONE, "epoll_wait: %s", errmsg_errno(-rc));
+		acceptor_resume(&daemon->acceptor);
+		reap_workers(daemon);
+	}
+}
+
+static void
+close_all(struct daemon *daemon)
+{
+	conf_unref(&daemon->conf);
+	systemd_sockets_fini(&daemon->passed);
+	acceptor_fini(&daemon->acceptor);
+	fd_close(&daemon->signal_fd);
+	loop_fini(&daemon->loop);
+}
+
+int
+daemon_run(const char *conf_path)
+{
+	struct daemon daemon = {.conf_path = conf_path, .signal_fd = -1};
+	int exit_code = DAEMON_EXIT_FAILURE;
+
+	daemon.pool_owner = (struct pool_owner){.has_room = on_pool_has_room, .worker_ended = on_worker_ended, .arg = &daemon};
+	daemon.deadline.fn = on_deadline;
+	list_init(&daemon.listeners);
+	list_init(&daemon.pools);
+	list_init(&daemon.closing_pools);
+	if (open_engine(&daemon) == 0)
+		exit_code = reload_start(&daemon);
+	if (exit_code == DAEMON_EXIT_OK) {
+		begin_serving(&daemon);
+		serve(&daemon);
+		log_notice(LOG_EVENT_STOPPED, "stopped");
+	}
+	close_all(&daemon);
+	log_stop(LOG_STOP_MS);
+	return exit_code;
+}

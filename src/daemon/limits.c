@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * limits.c - arithmetic of descriptors and memory, and the way from root to the daemon's user.
+ */
+#include "daemon/limits.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/errmsg.h"
+#include "base/fdutil.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "conf/conf.h"
+#include "net/conn.h"
+#include "service/session.h"
+
+/* Standard streams, log, signals, timers, the reserve, config files while they are read. */
+#define DESCRIPTORS_OWN 32u
+/* The event loop of a worker and what wakes it. */
+#define DESCRIPTORS_PER_WORKER 2u
+
+struct bound {
+	uint64_t connections; /* served at once: limited by daemon.max_connections and by the pools */
+	uint64_t queued;
+	uint64_t descriptors;
+	uint64_t memory_bytes; /* when every one of them has a fiber of its own */
+};
+
+static uint64_t
+smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static struct bound
+compute_bound(const struct conf *conf)
+{
+	struct bound bound = {.descriptors = DESCRIPTORS_OWN};
+	uint64_t stack_bytes = 0;
+
+	for (size_t i = 0; i < conf->pool_count; i++) {
+		const struct conf_pool *pool = conf->pools[i];
+
+		bound.connections += pool->workers * pool->connections_per_worker;
+		bound.queued += pool->queue_size;
+		bound.descriptors += pool->workers * DESCRIPTORS_PER_WORKER;
+		if (pool->stack_size_bytes > stack_bytes)
+			stack_bytes = pool->stack_size_bytes;
+	}
+	bound.connections = smaller(bound.connections, conf->daemon.max_connections);
+	bound.queued = smaller(bound.queued, conf->daemon.max_connections - bound.connections);
+	for (size_t i = 0; i < conf->listener_count; i++)
+		bound.descriptors += conf->listeners[i]->addresses.count;
+	bound.descriptors += bound.connections + bound.queued;
+	bound.memory_bytes = bound.connections * (sizeof(struct session) + stack_bytes) + bound.queued * sizeof(struct accepted);
+	return bound;
+}
+
+void
+limits_apply(const struct conf *conf)
+{
+	struct bound bound = compute_bound(conf);
+	uint64_t limit = fd_raise_limit(bound.descriptors);
+
+	log_info(LOG_EVENT_NONE,
+		"bounds: %" PRIu64 " connections served and %" PRIu64 " queued at once, %" PRIu64
+		" descriptors, %zu bytes an idle connection, %" PRIu64 " MiB if all were busy on stacks of their own",
+		bound.connections, bound.queued, bound.descriptors, sizeof(struct session), bound.memory_bytes >> 20);
+	if (limit >= bound.descriptors)
+		return;
+	log_warning(LOG_EVENT_DESCRIPTOR_LIMIT,
+		"%" PRIu64 " descriptors are allowed but %" PRIu64 " may be needed (%" PRIu64 " connections + %" PRIu64
+		" queued + %" PRIu64 " of our own): clients beyond wait in the kernel's backlog; raise LimitNOFILE= in the unit, or lower "
+		"daemon.max_connections to %" PRIu64,
+		limit, bound.descriptors, bound.connections, bound.queued, bound.descriptors - bound.connections - bound.queued,
+		limit - smaller(limit, bound.descriptors - bound.connections - bound.queued));
+}
+
+int
+limits_drop_privileges(const struct conf *conf, struct errmsg *err)
+{
+	const struct passwd *user;
+	const struct group *group = NULL;
+	gid_t gid;
+
+	if (conf->daemon.user == NULL || geteuid() != 0)
+		return 0;
+	/* The config's checks have found both; they may have been removed since. */
+	user = getpwnam(conf->daemon.user);
+	if (conf->daemon.group != NULL)
+		group = getgrnam(conf->daemon.group);
+	if (user == NULL || (conf->daemon.group != NULL && group == NULL)) {
+		errmsg_set(err, "daemon.user, daemon.group: no such user or group");
+		return -ENOENT;
+	}
+	gid = group != NULL ? group->gr_gid : user->pw_gid;
+	if (initgroups(user->pw_name, gid) < 0 || setgid(gid) < 0 || setuid(user->pw_uid) < 0) {
+		int error = errno;
+
+		errmsg_set(err, "cannot become user '%s': %s", conf->daemon.user, errmsg_errno(error));
+		return -error;
+	}
+	return 0;
+}
