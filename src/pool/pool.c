@@ -4,6 +4,8 @@
  *
  * Main thread, but for pool_wake(), which workers call too.
  */
+#include "config.h"
+
 #include "pool/pool.h"
 
 #include <errno.h>

@@ -3,6 +3,8 @@
  * queue.c - a ring under a mutex. A push and a pop are a few copies; what is dear about a queue between threads is waking the
  * other side, and that is the pool's concern.
  */
+#include "config.h"
+
 #include "pool/queue.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  *
  * It must never wait but in its loop. What it does to a connection is the task's business (pool->tasks).
  */
+#include "config.h"
+
 #include "pool/worker.h"
 
 #include <errno.h>
@@ -219,6 +221,8 @@ worker_main(void *arg)
 		log_warning(LOG_EVENT_NONE, "pool '%s': worker %u: no memory for a signal stack; a stack overflow will not be explained",
 			pool->name, worker->number);
 	worker_run(worker);
+	/* Fibers are this thread's: they are freed where they ran. */
+	fiber_pool_free(&worker->sched.fibers);
 	fiber_thread_fini();
 	log_thread_end();
 	atomic_store(&worker->ended, true);
