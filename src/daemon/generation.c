@@ -5,6 +5,8 @@
  * A listener is recognised by its name (its counters go on), a socket by its address (its backlog survives, also when another
  * listener takes it over), a pool by its name (it grows and shrinks in place).
  */
+#include "config.h"
+
 #include "daemon/generation.h"
 
 #include <errno.h>

@@ -2,6 +2,8 @@
 /*
  * inspect.c - --check, --dump-config and --help-config.
  */
+#include "config.h"
+
 #include "daemon/inspect.h"
 
 #include <stdio.h>

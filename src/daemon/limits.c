@@ -2,6 +2,8 @@
 /*
  * limits.c - arithmetic of descriptors and memory, and the way from root to the daemon's user.
  */
+#include "config.h"
+
 #include "daemon/limits.h"
 
 #include <errno.h>

@@ -2,6 +2,8 @@
 /*
  * reload.c - load, prepare, commit, and say what changed.
  */
+#include "config.h"
+
 #include "daemon/reload.h"
 
 #include <errno.h>

@@ -2,6 +2,8 @@
 /*
  * watch.c - the timers of the daemon itself.
  */
+#include "config.h"
+
 #include "daemon/watch.h"
 
 #include <inttypes.h>

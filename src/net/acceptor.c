@@ -5,6 +5,8 @@
  * Listening sockets are level-triggered: whatever a batch leaves in the backlog is reported again. So a batch ends when it has
  * taken as many as the one before, and the call that would only say EAGAIN is saved.
  */
+#include "config.h"
+
 #include "net/acceptor.h"
 
 #include <errno.h>

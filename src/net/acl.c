@@ -4,6 +4,8 @@
  *
  * Lists in a config file are short (tens of rows), so a scan of a sorted array beats a tree in speed and in size.
  */
+#include "config.h"
+
 #include "net/acl.h"
 
 #include <stdlib.h>

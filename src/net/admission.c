@@ -2,6 +2,8 @@
 /*
  * admission.c - the limits, in the order from cheap to dear: access list, counts, the table of sources.
  */
+#include "config.h"
+
 #include "net/admission.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  *
  * Runs on the acceptor (rejections at the door) and on workers. Must never wait for the client.
  */
+#include "config.h"
+
 #include "net/conn.h"
 
 #include <poll.h>

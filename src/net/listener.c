@@ -2,6 +2,8 @@
 /*
  * listener.c - the life of a listener's name and counters; its sockets are socket.c's.
  */
+#include "config.h"
+
 #include "net/listener.h"
 
 #include "base/assert.h"

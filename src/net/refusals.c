@@ -2,6 +2,8 @@
 /*
  * refusals.c - compares the counters with what was last logged, so that whoever rejects only counts.
  */
+#include "config.h"
+
 #include "net/refusals.h"
 
 #include <stdio.h>

@@ -2,6 +2,8 @@
 /*
  * route.c - the reference-counted joint between a listener, its rule in one generation of the config, its pool and its handler.
  */
+#include "config.h"
+
 #include "net/route.h"
 
 #include "base/assert.h"

@@ -4,6 +4,8 @@
  *
  * Main thread; nothing here waits: hosts are numbers, and the probe of a Unix socket's file is a non-blocking connect.
  */
+#include "config.h"
+
 #include "net/socket.h"
 
 #include <arpa/inet.h>

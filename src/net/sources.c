@@ -5,6 +5,8 @@
  * The hash is keyed by a secret of the process, so that a client with many addresses can't choose them to fall into one chain.
  * The lock is held for a few instructions, or for one growth; never across a system call but malloc's own.
  */
+#include "config.h"
+
 #include "net/sources.h"
 
 #include <errno.h>

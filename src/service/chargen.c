@@ -2,6 +2,8 @@
 /*
  * chargen.c - RFC 864: lines of 72 printing characters, each beginning one character later, for as long as the client reads.
  */
+#include "config.h"
+
 #include <stddef.h>
 
 #include "connpoold/handler.h"

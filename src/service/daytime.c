@@ -4,6 +4,8 @@
  *
  * RFC 867 leaves the form open; this is the one that its examples and inetd have in common: "Sun Nov 22 13:37:00 2026".
  */
+#include "config.h"
+
 #include <time.h>
 
 #include "connpoold/handler.h"

@@ -2,6 +2,8 @@
 /*
  * discard.c - RFC 863: what comes in is thrown away.
  */
+#include "config.h"
+
 #include "connpoold/handler.h"
 #include "service/services.h"
 

@@ -2,6 +2,8 @@
 /*
  * echo.c - RFC 862: what comes in goes out again.
  */
+#include "config.h"
+
 #include "connpoold/handler.h"
 #include "service/services.h"
 

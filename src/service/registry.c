@@ -2,6 +2,8 @@
 /*
  * registry.c - one array of names and options, one of handlers, in the same order.
  */
+#include "config.h"
+
 #include "service/registry.h"
 
 #include "base/assert.h"

@@ -6,6 +6,8 @@
  * The descriptor is edge-triggered and registered once (and once more when a send first has to wait). `readable` remembers
  * what the kernel said last, so that a read that came back short is not followed by one that only says EAGAIN.
  */
+#include "config.h"
+
 #include "service/session.h"
 
 #include <errno.h>

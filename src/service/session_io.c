@@ -4,6 +4,8 @@
  *
  * They run on the connection's fiber.
  */
+#include "config.h"
+
 #include "service/session_io.h"
 
 #include <errno.h>
