@@ -44,6 +44,7 @@ reset_stream(struct bench_conn *conn)
 	conn->sent = conn->checked = conn->goal = 0;
 	conn->readable = false;
 	conn->writable = false;
+	conn->ending = false;
 }
 
 int
@@ -76,6 +77,8 @@ bench_conn_note_events(struct bench_conn *conn, uint32_t events)
 {
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		conn->readable = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		conn->ending = true;
 	if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
 		conn->writable = true;
 }
@@ -124,8 +127,11 @@ receive_some(struct bench_conn *conn, const struct pattern *pattern, void *scrat
 	}
 	if (n == 0)
 		return -RESULT_ERRNO_CLOSED_EARLY;
-	/* A stream socket that gave less than asked for is empty, and what comes later is a new edge (epoll(7)). */
-	if ((size_t)n < scratch_len)
+	/*
+	 * A stream socket that gave less than asked for is empty, and what comes later is a new edge (epoll(7)). Not so
+	 * its end: when that was there already with the data, there will be no edge for it.
+	 */
+	if ((size_t)n < scratch_len && !conn->ending)
 		conn->readable = false;
 	if ((uint64_t)n > conn->sent - conn->checked)
 		return -RESULT_ERRNO_CORRUPTED;

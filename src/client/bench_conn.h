@@ -36,6 +36,7 @@ struct bench_conn {
 	uint64_t goal;    /* private: bench_conn.c; sent and checked when the request is done */
 	bool readable;    /* private: bench_conn.c; an event said so and no call has found it empty since */
 	bool writable;    /* private: bench_conn.c */
+	bool ending;      /* private: bench_conn.c; an event spoke of the peer's end: it is behind the data */
 
 	struct list link;          /* private: bench_worker.c, from here on; idle, to run again, or waiting */
 	struct list deadline_link; /* linked while connecting or echoing */
