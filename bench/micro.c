@@ -2,8 +2,8 @@
 /*
  * micro - nanoseconds of the engine's smallest operations, so that a change that makes one dearer is seen.
  *
- * Not run by `make check`: figures are for a quiet machine and an optimised build. Prints the best of several rounds, one
- * operation a line. The one argument scales the number of operations (default 1).
+ * Not run by `make check`: figures are for a quiet machine and an optimised build. Prints the best of several rounds,
+ * one operation a line. The one argument scales the number of operations (default 1).
  */
 #include "config.h"
 

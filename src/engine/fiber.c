@@ -2,16 +2,16 @@
 /*
  * fiber - see fiber.h.
  *
- * A fiber's stack carries its struct fiber at the top, then the frame of trampoline(), which runs one function after the
- * other and never returns. makecontext(3) is used once, to get onto a new stack; from then on both sides only save
+ * A fiber's stack carries its struct fiber at the top, then the frame of trampoline(), which runs one function after
+ * the other and never returns. makecontext(3) is used once, to get onto a new stack; from then on both sides only save
  * their registers (sigsetjmp without the signal mask) and jump to the other's.
  *
  * On worker threads; everything that a switch needs is the thread's own. on_fault() is the one signal handler there is.
  */
 
 /*
- * The longjmp of _FORTIFY_SOURCE takes a jump to another stack for an attack. Undone here rather than by a compiler flag,
- * because a user's CPPFLAGS come after all of ours.
+ * The longjmp of _FORTIFY_SOURCE takes a jump to another stack for an attack. Undone here rather than by a compiler
+ * flag, because a user's CPPFLAGS come after all of ours.
  */
 #undef _FORTIFY_SOURCE
 #include "config.h"
@@ -86,9 +86,9 @@ static struct sigaction earlier_actions[CP_COUNT(fault_signals)];
 /* ---- switching -------------------------------------------------------------- */
 
 /*
- * Returns when somebody switches back to from. A macro, because a function that uses setjmp cannot be inlined, and every
- * return on a stack just jumped to costs a mispredicted branch: the processor expects the other stack's caller. For
- * the same reason those that use it return to the caller of this file directly.
+ * Returns when somebody switches back to from. A macro, because a function that uses setjmp cannot be inlined, and
+ * every return on a stack just jumped to costs a mispredicted branch: the processor expects the other stack's caller.
+ * For the same reason those that use it return to the caller of this file directly.
  */
 #define SWITCH_CONTEXT(from, to) \
 	do { \
@@ -289,7 +289,8 @@ fiber_pool_new(size_t stack_bytes, unsigned keep, const char *label)
 	pool->stack_bytes = stack_bytes;
 	pool->keep = keep;
 	pool->overflow_text = mem_printf(
-		"connpoold: stack overflow in a fiber of pool '%s': raise its stack_size (now %zu bytes)\n", label, stack_bytes);
+		"connpoold: stack overflow in a fiber of pool '%s': raise its stack_size (now %zu bytes)\n",
+		label, stack_bytes);
 	if (pool->overflow_text == NULL) {
 		fiber_pool_free(&pool);
 		return NULL;

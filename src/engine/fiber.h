@@ -39,16 +39,19 @@ void fiber_suspend(void);
 /* The running one, or NULL on the thread's own stack. */
 struct fiber *fiber_current(void);
 
-/* Frees idle fibers beyond keep_now: called when a burst is over. */
+/*
+ * Frees idle fibers beyond keep_now and gives back what the stacks of the others hold deep down: called when a burst is
+ * over. Not from a fiber.
+ */
 void fiber_pool_trim(struct fiber_pool *pool, unsigned keep_now);
 /* Fibers that run or are suspended, and idle ones. */
 unsigned fiber_pool_busy(const struct fiber_pool *pool);
 unsigned fiber_pool_idle(const struct fiber_pool *pool);
 
 /*
- * A stack overflow touches the guard: the handler for SIGSEGV and SIGBUS (installed here, once a process; the one signal handler
- * there is, because no signalfd can receive a fault) writes one line that names the label, then lets the fault take
- * its course. Each thread that runs fibers needs an alternate signal stack: fiber_thread_init/fini.
+ * A stack overflow touches the guard: the handler for SIGSEGV and SIGBUS (installed here, once a process; the one
+ * signal handler there is, because no signalfd can receive a fault) writes one line that names the label, then lets
+ * the fault take its course. Each thread that runs fibers needs an alternate signal stack: fiber_thread_init/fini.
  */
 CP_MUST_CHECK int fiber_install_fault_handler(void);
 CP_MUST_CHECK int fiber_thread_init(void);

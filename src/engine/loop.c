@@ -2,8 +2,8 @@
 /*
  * loop - see loop.h.
  *
- * Every worker runs one, the acceptor too. A turn that finds something to do makes one system call, epoll_wait. The owner
- * thread alone touches the structure, but for `sleeping`: see WAKEUP in loop.h.
+ * Every worker runs one, the acceptor too. A turn that finds something to do makes one system call, epoll_wait. The
+ * owner thread alone touches the structure, but for `sleeping`: see WAKEUP in loop.h.
  */
 #include "config.h"
 
@@ -187,8 +187,8 @@ poll_events(struct loop *loop, int timeout_ms)
 }
 
 /*
- * See WAKEUP. Every access is an exchange, so each side's reads the other's and, being an acquire and a release, what was
- * published before it; with plain stores mixed in that would not follow.
+ * See WAKEUP. Every access is an exchange, so each side's reads the other's and, being an acquire and a release, what
+ * was published before it; with plain stores mixed in that would not follow.
  */
 static int
 sleep_for_events(struct loop *loop, int timeout_ms)

@@ -5,8 +5,8 @@
  * loop.h - an event loop over epoll(7) with a timing wheel, a list of tasks to run, and a wake-up from other
  * threads. Every function is for the thread that owns the loop, except loop_wake() and loop_is_sleeping().
  *
- * WAKEUP: the owner announces that it sleeps, runs the before_sleep hook (which looks for work once more and may call it
- * off), then waits. A waker that has published work exchanges the announcement and writes the eventfd only if
+ * WAKEUP: the owner announces that it sleeps, runs the before_sleep hook (which looks for work once more and may call
+ * it off), then waits. A waker that has published work exchanges the announcement and writes the eventfd only if
  * it took it. Both sides are sequentially consistent, so either the owner sees the work or the waker sees the
  * announcement. The eventfd is edge-triggered and never read.
  */
@@ -72,10 +72,15 @@ CP_MUST_CHECK int loop_add(struct loop *loop, struct watch *watch, int fd, uint3
 CP_MUST_CHECK int loop_modify(struct loop *loop, struct watch *watch, int fd, uint32_t events);
 /* Takes fd out of the set. */
 void loop_remove(struct loop *loop, struct watch *watch, int fd);
-/* For a descriptor that is about to be closed (which takes it out): only drops events of this turn not yet delivered. */
+/*
+ * For a descriptor that is about to be closed (which takes it out): only drops events of this turn not yet delivered.
+ */
 void loop_forget(struct loop *loop, struct watch *watch);
 
-/* Runs the task in the next turn, once; scheduling it twice is scheduling it once. */
+/*
+ * Runs the task once, after the events and timers: of this turn when one of those schedules it, of the next when a task
+ * does. Scheduling it twice is scheduling it once.
+ */
 void loop_schedule(struct loop *loop, struct task *task);
 void loop_cancel(struct loop *loop, struct task *task);
 

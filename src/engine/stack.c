@@ -56,7 +56,7 @@ map(size_t bytes)
 	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (mapping == MAP_FAILED)
 		return NULL;
-	/* A huge page would make each touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, older ones do not. */
+	/* A huge page would make a touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, old ones do not. */
 	(void)madvise(mapping, bytes, MADV_NOHUGEPAGE);
 	return mapping;
 }
@@ -142,8 +142,8 @@ stack_close(struct stack *stack)
 	if (stack->guard == STACK_GUARD_MPROTECT)
 		atomic_fetch_sub_explicit(&mprotect_count, 1, memory_order_relaxed);
 	/*
-	 * Cutting a hole into a mapping that the kernel has merged can hit vm.max_map_count. Then at least the memory goes
-	 * back; the addresses are lost.
+	 * Cutting a hole into a mapping that the kernel has merged can hit vm.max_map_count. Then at least the memory
+	 * goes back; the addresses are lost.
 	 */
 	if (munmap(stack->mapping, stack->mapping_bytes) != 0)
 		(void)madvise(stack->base, stack->bytes, MADV_DONTNEED);

@@ -50,8 +50,8 @@ insert(struct timer_wheel *wheel, struct timer *timer)
 		slot = digit_of(timer->expires_ms, level);
 	} else {
 		/*
-		 * Beyond the top level's span. Its slot 0 is never ahead of the clock within a span, so it is free to mean
-		 * "when the next span begins": there these timers are looked at again.
+		 * Beyond the top level's span. Its slot 0 is never ahead of the clock within a span, so it is free to
+		 * mean "when the next span begins": there these timers are looked at again.
 		 */
 		level = TOP_LEVEL;
 		slot = 0;
@@ -81,7 +81,7 @@ timer_clear(struct timer_wheel *wheel, struct timer *timer)
 	list_remove(&timer->link);
 	if (!list_is_empty(neighbour))
 		return;
-	/* It was the last: the neighbour is the head, of a slot or of a list of due ones. A stale bit would wake the loop. */
+	/* It was the last: the neighbour is a head, of a slot or of due ones. A stale bit would wake the loop. */
 	offset = (uintptr_t)neighbour - first;
 	if (offset < sizeof(wheel->slots)) {
 		unsigned index = (unsigned)(offset / sizeof(struct list));

@@ -49,7 +49,7 @@ bool timer_is_set(const struct timer *timer);
  */
 void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms);
 
-/* The time at which to advance next: never later than the first expiry, but it may be earlier. UINT64_MAX: none is set. */
+/* When to advance next: never later than the first expiry, but it may be earlier. UINT64_MAX: none is set. */
 uint64_t timer_wheel_next_ms(const struct timer_wheel *wheel);
 
 #endif

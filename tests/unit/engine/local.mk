@@ -1,1 +1,9 @@
-# Filled by what the folder holds.
+UNIT_TESTS += tests/unit/engine/test_fiber tests/unit/engine/test_loop tests/unit/engine/test_stack tests/unit/engine/test_timer
+tests_unit_engine_test_fiber_SOURCES = tests/unit/engine/test_fiber.c
+tests_unit_engine_test_fiber_LDADD = $(UNIT_LIBS)
+tests_unit_engine_test_loop_SOURCES = tests/unit/engine/test_loop.c
+tests_unit_engine_test_loop_LDADD = $(UNIT_LIBS)
+tests_unit_engine_test_stack_SOURCES = tests/unit/engine/test_stack.c
+tests_unit_engine_test_stack_LDADD = $(UNIT_LIBS)
+tests_unit_engine_test_timer_SOURCES = tests/unit/engine/test_timer.c
+tests_unit_engine_test_timer_LDADD = $(UNIT_LIBS)
