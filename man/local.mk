@@ -1,1 +1,1 @@
-# Filled by what the folder holds.
+dist_man_MANS += man/connpool-client.1

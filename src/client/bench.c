@@ -116,12 +116,27 @@ start_workers(struct bench *bench)
 	return 0;
 }
 
+/*
+ * The workers keep them all blocked; here only those that are read from the descriptor stay so. In one step: let in for
+ * a moment, they would end the process without a report.
+ */
+static void
+unblock_other_signals(const struct bench *bench)
+{
+	sigset_t mask = bench->old_mask;
+
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	CP_PTHREAD(pthread_sigmask(SIG_SETMASK, &mask, NULL));
+}
+
 /* Until each worker has said that it is done; a signal makes that soon. */
 static void
 wait_for_workers(struct bench *bench)
 {
 	uint64_t done = 0;
 
+	unblock_other_signals(bench);
 	while (done < bench->config->threads) {
 		struct pollfd pollfds[] = {
 			{ .fd = bench->shared.done_fd, .events = POLLIN },
@@ -159,12 +174,8 @@ bench_run(const struct bench_config *config, struct result *ret, struct errmsg *
 	r = bench_init(&bench, config);
 	if (r == 0)
 		r = start_workers(&bench);
-	/* The workers keep them all blocked; here only those that are read from the descriptor. */
-	CP_PTHREAD(pthread_sigmask(SIG_SETMASK, &bench.old_mask, NULL));
-	if (r == 0) {
-		CP_PTHREAD(pthread_sigmask(SIG_BLOCK, &bench.signals, NULL));
+	if (r == 0)
 		wait_for_workers(&bench);
-	}
 	result_init(ret);
 	for (uint64_t i = 0; bench.workers != NULL && i < config->threads; i++) {
 		if (bench.workers[i] == NULL)

@@ -20,3 +20,14 @@ EXTRA_DIST += tests/func/cpharness.py
 
 dist_check_SCRIPTS += $(FUNC_TESTS)
 TESTS += $(FUNC_TESTS)
+
+# connpool-client against servers that are threads of the tests.
+CLIENT_FUNC_TESTS = \
+	tests/func/client-01-connect.py \
+	tests/func/client-02-send.py \
+	tests/func/client-03-bench.py \
+	tests/func/client-04-options.py
+EXTRA_DIST += tests/func/clientlib.py
+
+dist_check_SCRIPTS += $(CLIENT_FUNC_TESTS)
+TESTS += $(CLIENT_FUNC_TESTS)
