@@ -26,8 +26,8 @@ struct sched {
 	unsigned lingering; /* tasks that only wait for their client to close; they hold no room. This thread only */
 
 	/*
-	 * Written by this thread, read by the one that watches for stalls. Relaxed: a hint about the present, nothing is
-	 * published by it.
+	 * Written by this thread, read by the one that watches for stalls. Relaxed: a hint about the present, nothing
+	 * is published by it.
 	 */
 	_Atomic uint64_t busy_since_ns;    /* start of the turn in which a task runs right now; 0: none does */
 	_Atomic uint64_t busy_connection;  /* its number */

@@ -56,7 +56,7 @@ map(size_t bytes)
 	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (mapping == MAP_FAILED)
 		return NULL;
-	/* A huge page would make a touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, old ones do not. */
+	/* A huge page would make a touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, old do not. */
 	(void)madvise(mapping, bytes, MADV_NOHUGEPAGE);
 	return mapping;
 }
