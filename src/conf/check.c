@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/address.h"
+#include "base/cidr.h"
 #include "conf/option.h"
 #include "conf/options.h"
 #include "conf/reader.h"
@@ -164,7 +164,7 @@ check_networks(struct conf_loading *loading, const struct conf_listener *listene
 {
 	for (size_t i = 0; i < listener->deny.count; i++) {
 		for (size_t j = 0; j < listener->allow.count; j++) {
-			char text[ADDRESS_TEXT_MAX];
+			char text[CIDR_TEXT_MAX];
 
 			if (!is_same_network(&listener->deny.items[i], &listener->allow.items[j]))
 				continue;

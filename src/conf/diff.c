@@ -79,8 +79,10 @@ format_value(const struct option *row, const void *field, char buf[VALUE_MAX + 2
 	return 0;
 }
 
+/* prefix and separator stand around the row's name: "daemon." and ":", "pool 'main': " and "". */
 static int
-add_change(struct conf_diff *diff, const char *prefix, const struct option *row, const void *before, const void *after)
+add_change(struct conf_diff *diff, const char *prefix, const char *separator, const struct option *row,
+	const void *before, const void *after)
 {
 	char old_text[VALUE_MAX + 2];
 	char new_text[VALUE_MAX + 2];
@@ -88,16 +90,17 @@ add_change(struct conf_diff *diff, const char *prefix, const struct option *row,
 	if (format_value(row, before, old_text) < 0 || format_value(row, after, new_text) < 0)
 		return -ENOMEM;
 	if (strlen(old_text) > VALUE_MAX || strlen(new_text) > VALUE_MAX)
-		return add_line(diff, mem_printf("%s%s changed%s", prefix, row->name, effect(row->reload)));
-	return add_line(
-		diff, mem_printf("%s%s %s -> %s%s", prefix, row->name, old_text, new_text, effect(row->reload)));
+		return add_line(
+			diff, mem_printf("%s%s%s changed%s", prefix, row->name, separator, effect(row->reload)));
+	return add_line(diff,
+		mem_printf("%s%s%s %s -> %s%s", prefix, row->name, separator, old_text, new_text, effect(row->reload)));
 }
 
 /* ---- groups ------------------------------------------------------------------ */
 
 static int
-compare_group(struct conf_diff *diff, const struct option_group *group, const char *prefix, const void *before,
-	const void *after)
+compare_group(struct conf_diff *diff, const struct option_group *group, const char *prefix, const char *separator,
+	const void *before, const void *after)
 {
 	const struct option *row;
 
@@ -106,7 +109,7 @@ compare_group(struct conf_diff *diff, const struct option_group *group, const ch
 		const void *new_field = option_field_const(row, after);
 
 		if (!option_is_equal(row, old_field, new_field) &&
-			add_change(diff, prefix, row, old_field, new_field) < 0)
+			add_change(diff, prefix, separator, row, old_field, new_field) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -123,7 +126,7 @@ compare_pools(struct conf_diff *diff, const struct conf *before, const struct co
 
 		snprintf(prefix, sizeof(prefix), "pool '%s': ", pool->name);
 		if (old == NULL ? add_line(diff, mem_printf("%sadded", prefix)) < 0
-				: compare_group(diff, &conf_group_pool, prefix, old, pool) < 0)
+				: compare_group(diff, &conf_group_pool, prefix, "", old, pool) < 0)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < before->pool_count; i++) {
@@ -147,7 +150,7 @@ compare_listeners(struct conf_diff *diff, const struct conf *before, const struc
 
 		snprintf(prefix, sizeof(prefix), "listener '%s': ", listener->name);
 		if (old == NULL ? add_line(diff, mem_printf("%sadded", prefix)) < 0
-				: compare_group(diff, &conf_group_listener, prefix, old, listener) < 0)
+				: compare_group(diff, &conf_group_listener, prefix, "", old, listener) < 0)
 			return -ENOMEM;
 	}
 	for (size_t i = 0; i < before->listener_count; i++) {
@@ -164,9 +167,9 @@ int
 conf_diff_init(struct conf_diff *diff, const struct conf *before, const struct conf *after)
 {
 	memset(diff, 0, sizeof(*diff));
-	if (compare_group(diff, &conf_group_top, "", before, after) < 0 ||
-		compare_group(diff, &conf_group_daemon, "daemon.", &before->daemon, &after->daemon) < 0 ||
-		compare_group(diff, &conf_group_log, "log.", &before->log, &after->log) < 0 ||
+	if (compare_group(diff, &conf_group_top, "", ":", before, after) < 0 ||
+		compare_group(diff, &conf_group_daemon, "daemon.", ":", &before->daemon, &after->daemon) < 0 ||
+		compare_group(diff, &conf_group_log, "log.", ":", &before->log, &after->log) < 0 ||
 		compare_pools(diff, before, after) < 0 || compare_listeners(diff, before, after) < 0) {
 		conf_diff_fini(diff);
 		return -ENOMEM;

@@ -12,7 +12,7 @@
 struct conf;
 
 /*
- * One sentence a change: "daemon.drain_timeout: 30s -> 10s", "pool 'main': workers 2 -> 4", "listener 'web': added". What
+ * A line a change: "daemon.max_connections: 10 -> 20", "pool 'main': workers 2 -> 4", "listener 'web': added". What
  * does not take effect at once says so at its end.
  */
 struct conf_diff {
@@ -21,8 +21,8 @@ struct conf_diff {
 };
 
 /*
- * Compares two generations by the option rows; neither is kept. 0 (count may be 0), or -ENOMEM: then there are no lines.
- * *diff is written in any case. Any thread.
+ * Compares two generations by the option rows; neither is kept. 0 (count may be 0), or -ENOMEM: then there are no
+ * lines. *diff is written in any case. Any thread.
  */
 CP_MUST_CHECK int conf_diff_init(struct conf_diff *diff, const struct conf *before, const struct conf *after);
 /* Accepts a zeroed one; leaves it zeroed. */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/cidr.h"
 #include "base/units.h"
 #include "conf/options.h"
 
@@ -45,7 +46,7 @@ print_string(const char *text, FILE *out)
 static void
 print_element(const struct option *row, const void *field, size_t i, FILE *out)
 {
-	char text[ADDRESS_TEXT_MAX];
+	char text[CIDR_TEXT_MAX];
 
 	if (row->type == OPTION_STRINGS)
 		print_string(((const struct option_strings *)field)->items[i], out);

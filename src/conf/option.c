@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/address.h"
+#include "base/cidr.h"
 #include "base/errmsg.h"
 #include "base/mem.h"
 #include "base/units.h"

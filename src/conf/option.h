@@ -86,39 +86,32 @@ struct option_group {
 /* ---- rows: OPT_xxx(struct, field, "name", …) ------------------------------------ */
 
 #define OPTION_OFFSET(type, field, want) \
-	(offsetof(type, field) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((type *)0)->field), want) ? 1 : -1]))
+	(offsetof(type, field) + \
+		0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((type *)0)->field), want) ? 1 : -1]))
+#define OPTION_ROW(kind, want, s, f, n, rel, text, ...) \
+	{ .name = n, .type = kind, .offset = OPTION_OFFSET(s, f, want), .reload = rel, .help = text, __VA_ARGS__ }
 
-#define OPT_BOOL(s, f, n, def, rel, text) \
-	{ .name = n, .type = OPTION_BOOL, .offset = OPTION_OFFSET(s, f, bool), .default_text = def, .reload = rel, .help = text }
+#define OPT_BOOL(s, f, n, def, rel, text) OPTION_ROW(OPTION_BOOL, bool, s, f, n, rel, text, .default_text = def)
 #define OPT_UINT(s, f, n, lo, hi, def, what, rel, text) \
-	{ .name = n, .type = OPTION_UINT, .offset = OPTION_OFFSET(s, f, uint64_t), .default_text = def, .min = lo, .max = hi, \
-	  .unit = what, .reload = rel, .help = text }
+	OPTION_ROW(OPTION_UINT, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi, .unit = what)
 #define OPT_SIZE(s, f, n, lo, hi, def, rel, text) \
-	{ .name = n, .type = OPTION_SIZE, .offset = OPTION_OFFSET(s, f, uint64_t), .default_text = def, .min = lo, .max = hi, \
-	  .reload = rel, .help = text }
+	OPTION_ROW(OPTION_SIZE, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi)
 #define OPT_TIME(s, f, n, lo, hi, def, rel, text) \
-	{ .name = n, .type = OPTION_TIME, .offset = OPTION_OFFSET(s, f, uint64_t), .default_text = def, .min = lo, .max = hi, \
-	  .reload = rel, .help = text }
+	OPTION_ROW(OPTION_TIME, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi)
 #define OPT_MODE(s, f, n, def, rel, text) \
-	{ .name = n, .type = OPTION_MODE, .offset = OPTION_OFFSET(s, f, uint64_t), .default_text = def, .max = 0777, .reload = rel, \
-	  .help = text }
+	OPTION_ROW(OPTION_MODE, uint64_t, s, f, n, rel, text, .default_text = def, .max = 0777)
 #define OPT_WORD(s, f, n, list, def, rel, text) \
-	{ .name = n, .type = OPTION_WORD, .offset = OPTION_OFFSET(s, f, int), .default_text = def, .words = list, .reload = rel, \
-	  .help = text }
-#define OPT_STRING(s, f, n, def, rel, text) \
-	{ .name = n, .type = OPTION_STRING, .offset = OPTION_OFFSET(s, f, char *), .default_text = def, .reload = rel, .help = text }
-#define OPT_STRING_REQUIRED(s, f, n, rel, text) \
-	{ .name = n, .type = OPTION_STRING, .offset = OPTION_OFFSET(s, f, char *), .required = true, .reload = rel, .help = text }
+	OPTION_ROW(OPTION_WORD, int, s, f, n, rel, text, .default_text = def, .words = list)
+#define OPT_STRING(s, f, n, def, rel, text) OPTION_ROW(OPTION_STRING, char *, s, f, n, rel, text, .default_text = def)
+#define OPT_STRING_REQUIRED(s, f, n, rel, text) OPTION_ROW(OPTION_STRING, char *, s, f, n, rel, text, .required = true)
 #define OPT_STRINGS(s, f, n, rel, text) \
-	{ .name = n, .type = OPTION_STRINGS, .offset = OPTION_OFFSET(s, f, struct option_strings), .reload = rel, .help = text }
+	OPTION_ROW(OPTION_STRINGS, struct option_strings, s, f, n, rel, text, .required = false)
 #define OPT_ADDRESSES_REQUIRED(s, f, n, rel, text) \
-	{ .name = n, .type = OPTION_ADDRESSES, .offset = OPTION_OFFSET(s, f, struct option_addresses), .required = true, \
-	  .reload = rel, .help = text }
+	OPTION_ROW(OPTION_ADDRESSES, struct option_addresses, s, f, n, rel, text, .required = true)
 #define OPT_NETWORKS(s, f, n, rel, text) \
-	{ .name = n, .type = OPTION_NETWORKS, .offset = OPTION_OFFSET(s, f, struct option_networks), .reload = rel, .help = text }
+	OPTION_ROW(OPTION_NETWORKS, struct option_networks, s, f, n, rel, text, .required = false)
 #define OPT_SERVICE_REQUIRED(s, f, n, rel, text) \
-	{ .name = n, .type = OPTION_SERVICE, .offset = OPTION_OFFSET(s, f, struct conf_service), .required = true, .reload = rel, \
-	  .help = text }
+	OPTION_ROW(OPTION_SERVICE, struct conf_service, s, f, n, rel, text, .required = true)
 #define OPT_END { .name = NULL }
 
 #define OPTION_FOREACH(group, row) for ((row) = (group)->options; (row) != NULL && (row)->name != NULL; (row)++)
@@ -147,8 +140,8 @@ CP_MUST_CHECK int option_group_init(const struct option_group *group, void *base
 void option_group_fini(const struct option_group *group, void *base);
 
 /*
- * An integer of the file into a UINT, SIZE or TIME field. 0, -EINVAL (another type) or -ERANGE: err says what is wrong and
- * what was expected.
+ * An integer of the file into a UINT, SIZE or TIME field. 0, -EINVAL (another type) or -ERANGE: err says what is wrong
+ * and what was expected.
  */
 CP_MUST_CHECK int option_set_integer(const struct option *row, void *field, int64_t value, struct errmsg *err);
 /*

@@ -88,12 +88,18 @@ source_read(const char *path, char **ret_text, size_t *ret_length, struct errmsg
 
 /* ---- making it safe ------------------------------------------------------------ */
 
+/* Sections within sections; libconfig walks them by recursion. */
+#define DEPTH_MAX 64
+
 struct scan {
 	const char *at;
 	const char *end;
 	char *out;
 	unsigned line;
-	bool at_line_start; /* nothing but blanks on this line so far */
+	bool at_line_start;       /* nothing but blanks on this line so far */
+	char before;              /* the token before: its sign, '"' for a string, 'a' for a name or number */
+	char brackets[DEPTH_MAX]; /* those that are open */
+	unsigned depth;
 };
 
 static void
@@ -114,12 +120,26 @@ starts_with(const struct scan *scan, const char *what)
 	return (size_t)(scan->end - scan->at) >= length && memcmp(scan->at, what, length) == 0;
 }
 
-/* 0, or -EINVAL when the string goes on to the end of the file. */
+/* A string is a value, an element of a list, or goes on with one before. */
+static bool
+may_be_string(const struct scan *scan)
+{
+	if (scan->before == ',')
+		return scan->depth > 0 && scan->brackets[scan->depth - 1] != '{';
+	return strchr("=:[(\"", scan->before) != NULL;
+}
+
+/* 0, or -EINVAL when the string goes on to the end of the file or stands where libconfig would leak it. */
 static int
 scan_string(struct scan *scan, struct errmsg *err)
 {
 	unsigned first_line = scan->line;
 
+	if (!may_be_string(scan)) {
+		errmsg_set(err, "a string stands alone, expected NAME = \"…\";");
+		return -EINVAL;
+	}
+	scan->before = '"';
 	copy(scan, 1);
 	while (scan->at < scan->end && *scan->at != '"')
 		copy(scan, *scan->at == '\\' ? 2 : 1);
@@ -189,6 +209,39 @@ scan_number(struct scan *scan)
 		*scan->out++ = 'L';
 }
 
+/* Any sign that is no part of a longer token. */
+static int
+scan_sign(struct scan *scan, struct errmsg *err)
+{
+	const char c = *scan->at;
+
+	if (strchr("{[(", c) != NULL) {
+		if (scan->depth == DEPTH_MAX) {
+			errmsg_set(err, "sections within sections, expected at most %d", DEPTH_MAX);
+			return -EINVAL;
+		}
+		scan->brackets[scan->depth++] = c;
+	} else if (strchr("}])", c) != NULL && scan->depth > 0) {
+		scan->depth--;
+	}
+	if (!isspace((unsigned char)c))
+		scan->before = c;
+	copy(scan, 1);
+	return 0;
+}
+
+/* A name, true or false, or the sign of a number, which is scanned as the next token. */
+static void
+scan_name(struct scan *scan)
+{
+	const bool is_sign = *scan->at == '-';
+
+	scan->before = 'a';
+	do {
+		copy(scan, 1);
+	} while (!is_sign && scan->at < scan->end && is_name_char(*scan->at));
+}
+
 static int
 scan_token(struct scan *scan, struct errmsg *err)
 {
@@ -205,14 +258,12 @@ scan_token(struct scan *scan, struct errmsg *err)
 		errmsg_set(err, "@include is not available, expected include_dir = \"FOLDER\" instead");
 		return -EINVAL;
 	} else if (isdigit((unsigned char)c)) {
+		scan->before = 'a';
 		scan_number(scan);
 	} else if (is_name_char(c)) {
-		/* A '-' may be a number's sign: then what follows it is scanned as a number. */
-		do {
-			copy(scan, 1);
-		} while (c != '-' && scan->at < scan->end && is_name_char(*scan->at));
+		scan_name(scan);
 	} else {
-		copy(scan, 1);
+		return scan_sign(scan, err);
 	}
 	return 0;
 }
@@ -235,7 +286,7 @@ check_bytes(const char *text, size_t length, unsigned *ret_line, struct errmsg *
 int
 source_make_safe(const char *text, size_t length, char **ret_safe, unsigned *ret_line, struct errmsg *err)
 {
-	struct scan scan = {.at = text, .end = text + length, .line = 1, .at_line_start = true};
+	struct scan scan = {.at = text, .end = text + length, .line = 1, .at_line_start = true, .before = ';'};
 	char *safe;
 	int r = check_bytes(text, length, ret_line, err);
 
