@@ -12,6 +12,7 @@
 #include "client/bench_worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ struct bench_worker {
 	bool stopping;         /* stop_fd said so */
 	enum phase phase;
 	int epoll_fd;
+	bool is_coarse;        /* no epoll_pwait2(2) here: a kernel before 5.11, or valgrind */
 
 	struct bench_conn *conns; /* owned */
 	uint64_t count;
@@ -64,7 +66,8 @@ struct bench_worker {
 	uint64_t quota;        /* requests it may begin */
 	uint64_t issued;       /* begun so far */
 	uint64_t start_ns;
-	uint64_t end_ns;       /* begins nothing from then on */
+	uint64_t end_ns;       /* nothing that is due from then on is begun */
+	bool closed;           /* nothing is begun any more: the time is over */
 	uint64_t last_done_ns;
 	struct result result;
 	unsigned char scratch[SCRATCH_BYTES];
@@ -247,22 +250,24 @@ is_through(const struct bench_worker *worker, uint64_t now_ns)
 static void
 launch(struct bench_worker *worker, uint64_t now_ns)
 {
-	bool open_loop = worker->config->rate != 0;
+	bool open_loop = worker->config->rate != 0, is_late = now_ns >= worker->end_ns;
 
 	if (worker->phase == PHASE_WARMING) {
 		while (worker->warmed < worker->count && worker->in_flight < WARMING_MAX)
 			begin(worker, &worker->conns[worker->warmed++], 0);
 		return;
 	}
-	while (!list_is_empty(&worker->idle) && !is_through(worker, now_ns)) {
+	while (!list_is_empty(&worker->idle) && !worker->closed && worker->issued < worker->quota) {
 		uint64_t started_ns = open_loop ? due_ns(worker, worker->issued) : clock_now_ns();
 
-		if (open_loop && started_ns > now_ns)
-			return;
+		if (open_loop ? started_ns > now_ns || started_ns >= worker->end_ns : is_late)
+			break;
 		worker->issued++;
 		worker->result.requests++;
 		begin(worker, CP_CONTAINER_OF(worker->idle.next, struct bench_conn, link), started_ns);
 	}
+	/* What was due in the last moment went out just now, if a connection was free. It is not to wait for one. */
+	worker->closed = is_late;
 }
 
 static bool
@@ -330,15 +335,30 @@ expire(struct bench_worker *worker, uint64_t now_ns)
 
 /* ---- the thread ------------------------------------------------------------------------- */
 
+/* As epoll_wait(2). Microseconds matter: with a rate, what is late in sending counts as latency. */
+static int
+wait_ns(struct bench_worker *worker, struct epoll_event events[EVENTS_MAX], uint64_t left_ns)
+{
+	struct timespec timeout = { .tv_sec = (time_t)(left_ns / CLOCK_NS_PER_S),
+		.tv_nsec = (long)(left_ns % CLOCK_NS_PER_S) };
+	uint64_t left_ms = left_ns / CLOCK_NS_PER_MS + (left_ns % CLOCK_NS_PER_MS != 0);
+
+	if (!worker->is_coarse) {
+		int n = epoll_pwait2(worker->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
+
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		worker->is_coarse = true;
+	}
+	return epoll_wait(worker->epoll_fd, events, EVENTS_MAX, (int)earlier(left_ms, INT_MAX));
+}
+
 static void
 wait_for_events(struct bench_worker *worker, uint64_t now_ns)
 {
 	struct epoll_event events[EVENTS_MAX];
-	uint64_t wake_ns = next_wake_ns(worker, now_ns), left_ns = wake_ns > now_ns ? wake_ns - now_ns : 0;
-	struct timespec timeout = { .tv_sec = (time_t)(left_ns / CLOCK_NS_PER_S),
-		.tv_nsec = (long)(left_ns % CLOCK_NS_PER_S) };
-	/* Microseconds matter: with a rate, what is late in sending counts as latency. */
-	int n = epoll_pwait2(worker->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
+	uint64_t wake_ns = next_wake_ns(worker, now_ns);
+	int n = wait_ns(worker, events, wake_ns > now_ns ? wake_ns - now_ns : 0);
 
 	CP_ASSERT(n >= 0 || errno == EINTR);
 	for (int i = 0; i < n; i++) {

@@ -21,6 +21,7 @@
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "daemon/limits.h"
 #include "daemon/reload.h"
 #include "daemon/watch.h"
 #include "engine/fiber.h"
@@ -250,6 +251,7 @@ open_engine(struct daemon *daemon)
 {
 	int rc = loop_init(&daemon->loop, has_work, daemon);
 
+	limits_prefer_batches();
 	if (rc == 0)
 		rc = open_signals(daemon);
 	if (rc == 0)

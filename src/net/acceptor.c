@@ -30,6 +30,8 @@
 #include "net/socket.h"
 
 #define BATCH_MAX 64u
+/* So many batches that were as large as expected make the next one twice as large. */
+#define FULL_BATCHES_TO_GROW 8u
 #define BACKOFF_FIRST_MS 10u
 #define BACKOFF_MAX_MS 500u
 
@@ -245,6 +247,19 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 	return 0;
 }
 
+/* How many the next batch probably has: the call that finds the backlog empty is worth it only now and then. */
+static void
+learn_batch(struct listen_socket *socket, unsigned taken, bool was_last)
+{
+	if (was_last) {
+		socket->expect = taken > 0 ? taken : 1;
+		socket->full_batches = 0;
+	} else if (taken == socket->expect && ++socket->full_batches >= FULL_BATCHES_TO_GROW) {
+		socket->expect = socket->expect * 2 < BATCH_MAX ? socket->expect * 2 : BATCH_MAX;
+		socket->full_batches = 0;
+	}
+}
+
 /* A socket's backlog has something: takes a batch of it [main]. */
 static void
 acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -266,10 +281,7 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 		if (rc == 0)
 			taken++;
 	}
-	if (rc == -EAGAIN)
-		socket->expect = taken > 0 ? taken : 1;
-	else if (rc == 0 && taken == socket->expect && socket->expect < BATCH_MAX)
-		socket->expect++;
+	learn_batch(socket, taken, rc == -EAGAIN);
 	acceptor->sink->flush(route);
 }
 

@@ -31,6 +31,7 @@ struct listen_socket {
 	struct list acceptor_link;  /* watched: in its list */
 	bool polled;                /* asked for events */
 	unsigned expect;            /* connections the next batch probably has */
+	unsigned full_batches;      /* in a row that were as large as expected */
 
 	int fd;
 	char *key;                  /* the address as configured: what a reload recognises it by */

@@ -23,7 +23,9 @@
 /* Of the thread itself; handlers run on fibers. Sanitizers want more than plain code does. */
 #define THREAD_STACK_BYTES (512u * 1024)
 /* A connection that has waited this long is looked at before it is served: its client may be gone. */
-#define RESET_CHECK_NS (1 * CLOCK_NS_PER_MS)
+#define RESET_CHECK_NS (10 * CLOCK_NS_PER_MS)
+/* With no connection for this long, a worker gives the memory of its idle fibers back. */
+#define TRIM_AFTER_MS 500u
 /* Clients that only have to close hold no room, but not without bound. */
 #define LINGERING_MAX 1024u
 
@@ -149,10 +151,24 @@ worker_on_done(struct sched *sched, void *task)
 	struct worker *worker = CP_CONTAINER_OF(sched, struct worker, sched);
 	struct conn *conn = task;
 
+	unsigned active = atomic_load_explicit(&worker->active, memory_order_relaxed);
+
 	conn_close(conn, sched->loop.now_ns > conn->started_ns ? sched->loop.now_ns : conn->started_ns);
 	slab_free(conn);
-	atomic_store_explicit(&worker->active, atomic_load_explicit(&worker->active, memory_order_relaxed) - 1, memory_order_relaxed);
+	atomic_store_explicit(&worker->active, active - 1, memory_order_relaxed);
 	CP_ASSERT(atomic_fetch_sub_explicit(&worker->pool->active, 1, memory_order_relaxed) > 0);
+	if (active == 1 && !timer_is_set(&worker->trim))
+		timer_set(&sched->loop.wheel, &worker->trim, loop_now_ms(&sched->loop) + TRIM_AFTER_MS);
+}
+
+/* A burst is over. In the middle of the next one it would only cost page faults. */
+static void
+on_trim(struct timer *timer)
+{
+	struct worker *worker = CP_CONTAINER_OF(timer, struct worker, trim);
+
+	if (atomic_load_explicit(&worker->active, memory_order_relaxed) == 0)
+		fiber_pool_trim(worker->sched.fibers, 1);
 }
 
 static void
@@ -203,8 +219,6 @@ worker_run(struct worker *worker)
 				errmsg_errno(-rc));
 		if (atomic_load(&worker->cancelled) && atomic_exchange(&worker->cancelled, false))
 			slab_foreach(&worker->conns, cancel_task, worker);
-		if (atomic_load_explicit(&worker->active, memory_order_relaxed) == 0)
-			fiber_pool_trim(worker->sched.fibers, 1);
 	}
 }
 
@@ -273,6 +287,7 @@ worker_start(struct pool *pool, unsigned number, uint64_t stack_bytes, struct wo
 	worker->number = number;
 	worker->pool = pool;
 	worker->sched.done = worker_on_done;
+	worker->trim.fn = on_trim;
 	slab_init(&worker->conns, pool->tasks->task_size);
 	rc = loop_init(&worker->sched.loop, has_work, worker);
 	if (rc < 0)

@@ -39,6 +39,7 @@ struct worker {
 	/* This thread only. */
 	struct sched sched;        /* but for what sched.h and loop.h give to others */
 	struct slab conns;         /* of pool->tasks->task_size each */
+	struct timer trim;         /* set: it has had no connection for a while, if that stays so */
 	bool declined;             /* it left connections in the queue to workers that have fewer */
 
 	uint64_t stall_logged_ns;  /* main thread only: the stall that was logged */

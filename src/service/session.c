@@ -27,6 +27,8 @@
 /* What a client may still send once its handler is done, and for how long. */
 #define LINGER_MS 2000
 #define LINGER_BYTES_MAX (1u << 20)
+/* Most clients close at once when they have read the end: one look a little later saves watching the descriptor for it. */
+#define LINGER_GLANCE_MS 4
 
 static void session_run(struct session *session);
 
@@ -165,6 +167,18 @@ watch_input(struct session *session)
 	return rc;
 }
 
+/* From now on an event tells when the client ends, and the timer when it has taken too long. */
+static void
+linger_watched(struct session *session)
+{
+	bool was_watched = session->watched;
+
+	timer_set(&session->sched->loop.wheel, &session->timer, loop_now_ms(&session->sched->loop) + LINGER_MS);
+	/* Registering reports at once what is there already; a descriptor that is registered may have told it before. */
+	if (watch_input(session) < 0 || (was_watched && session->readable && drain_input(session)))
+		finish(session);
+}
+
 /*
  * The handler is done and the client has not ended. Closing now would make the kernel answer whatever the client still sends, or
  * has sent, with a reset, and a reset can cost it the reply. So: end our side, drain its own, for a bounded time.
@@ -172,17 +186,25 @@ watch_input(struct session *session)
 static void
 linger(struct session *session)
 {
-	bool was_watched = session->watched;
-
-	if (shutdown(session->conn.from.fd, SHUT_WR) < 0 || watch_input(session) < 0) {
+	if (shutdown(session->conn.from.fd, SHUT_WR) < 0) {
 		finish(session);
 		return;
 	}
 	session_set_state(session, SESSION_LINGERING);
-	timer_set(&session->sched->loop.wheel, &session->timer, loop_now_ms(&session->sched->loop) + LINGER_MS);
-	/* Registering reports at once what is there already; without it no edge may come. */
-	if (was_watched && session->readable && drain_input(session))
+	if (session->watched)
+		linger_watched(session);
+	else
+		timer_set(&session->sched->loop.wheel, &session->timer, loop_now_ms(&session->sched->loop) + LINGER_GLANCE_MS);
+}
+
+/* The glance, or the end of the client's time. */
+static void
+linger_on(struct session *session)
+{
+	if (session->watched || drain_input(session))
 		finish(session);
+	else
+		linger_watched(session);
 }
 
 static enum conn_end
@@ -199,7 +221,8 @@ conclude(struct session *session)
 		conn_set_end(&session->conn, end_for_errno(session->verdict_errno));
 	else
 		conn_set_end(&session->conn, session->client_ended ? CONN_END_CLIENT : CONN_END_SERVICE);
-	if (session->client_ended || session->conn.end == CONN_END_CLIENT_RESET || session->conn.end == CONN_END_DRAIN)
+	if (session->client_ended || session->conn.end == CONN_END_CLIENT_RESET || session->conn.end == CONN_END_SEND_TIMEOUT ||
+		session->conn.end == CONN_END_DRAIN)
 		finish(session);
 	else
 		linger(session);
@@ -405,7 +428,7 @@ session_on_timer(struct timer *timer)
 	enum conn_end why = waits_to_send(session) ? CONN_END_SEND_TIMEOUT : CONN_END_IDLE;
 
 	if (session->state == SESSION_LINGERING) {
-		finish(session);
+		linger_on(session);
 	} else if (now_ms >= lifetime_end_ms(session)) {
 		end_now(session, CONN_END_LIFETIME);
 	} else if (now_ms < progress_end_ms(session) || session->state == SESSION_YIELDED) {
