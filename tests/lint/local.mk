@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Checks of the source itself; each reads the tree below top_srcdir and can be run alone: tests/lint/check-layers
 LINT_TESTS = \
+	tests/lint/check-catalog \
 	tests/lint/check-format \
 	tests/lint/check-layers \
 	tests/lint/check-man \
