@@ -254,7 +254,9 @@ write_directly(const struct log_record *record)
 	struct logsink sink;
 
 	/* Before the start, standard error is a person's or a pipe of his, and he gets every word. */
-	logsink_init(&sink, atomic_load_explicit(&logger.was_started, memory_order_relaxed) ? clock_now_ns() + DIRECT_WAIT_NS : UINT64_MAX);
+	logsink_init(&sink, UINT64_MAX);
+	if (atomic_load_explicit(&logger.was_started, memory_order_relaxed))
+		atomic_store_explicit(&sink.deadline_ns, clock_now_ns() + DIRECT_WAIT_NS, memory_order_relaxed);
 	logsink_add(&sink, &entry);
 	logsink_flush(&sink);
 	if (sink.dropped != 0)
@@ -368,6 +370,7 @@ static void
 report_dropped(uint64_t now)
 {
 	uint64_t dropped = log_dropped();
+	unsigned long long count = dropped - logger.reported;
 	struct log_record record;
 	struct logsink_entry entry;
 
@@ -376,8 +379,8 @@ report_dropped(uint64_t now)
 	if (!log_is_enabled(LOG_LEVEL_WARNING))
 		return;
 	log_record_init(&record, LOG_LEVEL_WARNING, LOG_EVENT_RECORDS_DROPPED,
-		"%llu log records were dropped: the log could not keep up", (unsigned long long)(dropped - logger.reported));
-	log_record_add(&record, "DROPPED", "%llu", (unsigned long long)(dropped - logger.reported));
+		"%llu log records were dropped: the log could not keep up", count);
+	log_record_add(&record, "DROPPED", "%llu", count);
 	entry = (struct logsink_entry){.level = record.level, .message_id = event_ids[record.event],
 		.realtime_ns = realtime_now_ns(), .fields = record.data, .size = record.used};
 	logsink_add(&logger.sink, &entry);
@@ -404,7 +407,7 @@ sleep_until_woken(void)
 		}
 		(void)poll(fds, CP_COUNT(fds), timeout);
 	}
-	/* Who finds it false from here on leaves the eventfd alone; one who was faster wakes the next sleep for nothing. */
+	/* Who finds it false leaves the eventfd alone; one who was faster wakes the next sleep for nothing. */
 	atomic_store_explicit(&logger.sleeping, false, memory_order_seq_cst);
 	if (read(logger.wake_fd, &count, sizeof(count)) < 0)
 		CP_ASSERT(errno == EAGAIN || errno == EINTR);

@@ -18,7 +18,13 @@
 #include "base/defs.h"
 
 /* The values are those of syslog(3), as journald's PRIORITY= wants them. */
-enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_NOTICE = 5, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARNING = 4,
+	LOG_LEVEL_NOTICE = 5,
+	LOG_LEVEL_INFO = 6,
+	LOG_LEVEL_DEBUG = 7,
+};
 
 enum log_target { LOG_TARGET_AUTO, LOG_TARGET_JOURNAL, LOG_TARGET_STDERR };
 
@@ -80,7 +86,8 @@ CP_PRINTF(3, 4) void log_write(enum log_level level, enum log_event event, const
 /* ---- with fields of one's own, any thread ------------------------------------ */
 
 /* Starts a record with its MESSAGE=. */
-CP_PRINTF(4, 5) void log_record_init(struct log_record *record, enum log_level level, enum log_event event, const char *fmt, ...);
+CP_PRINTF(4, 5)
+void log_record_init(struct log_record *record, enum log_level level, enum log_event event, const char *fmt, ...);
 /* Adds name=value; name is upper case, as journald wants it (systemd.journal-fields(7)). */
 CP_PRINTF(3, 4) void log_record_add(struct log_record *record, const char *name, const char *fmt, ...);
 /* Hands it to the logger; never blocks, may drop and count. The record may be reused after. */
@@ -88,13 +95,13 @@ void log_record_commit(struct log_record *record);
 
 /* ---- life cycle, main thread ------------------------------------------------- */
 
-/* target AUTO: the journal when standard error is connected to it, else standard error. May be called again at any time. */
+/* AUTO: the journal when standard error is connected to it, else standard error. May be called again at any time. */
 void log_configure(enum log_target target, enum log_level level);
 /* Starts the logger thread (signals blocked by the caller). 0 or -errno. */
 CP_MUST_CHECK int log_start(void);
 /*
- * Waits until what is in the rings is written, at most timeout_ms, then joins the thread if it came to an end. If it did
- * not (the journal hangs), it is left behind, and this process logs no more: what is written after counts as dropped.
+ * Waits until what is in the rings is written, at most timeout_ms, then joins the thread if it came to an end. If it
+ * did not (the journal hangs), it is left behind, and this process logs no more: what comes after counts as dropped.
  * What other threads write while this runs may be lost: let them end first.
  */
 void log_stop(unsigned timeout_ms);

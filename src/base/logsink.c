@@ -30,6 +30,9 @@
 /* A descriptor that polls writable and yet refuses is broken: so many times in a row. */
 #define REFUSALS_MAX 3u
 
+/* A longer wait is made of several. */
+#define POLL_MAX_MS 60000
+
 #define IDENTIFIER "SYSLOG_IDENTIFIER=" PACKAGE_NAME
 
 static struct {
@@ -80,7 +83,9 @@ wait_for_stderr(struct logsink *sink)
 			uint64_t now = clock_now_ns();
 			uint64_t left = deadline > now ? deadline - now : 0;
 
-			timeout = left / CLOCK_NS_PER_MS < 60000 ? (int)((left + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS) : 60000;
+			timeout = POLL_MAX_MS;
+			if (left / CLOCK_NS_PER_MS < POLL_MAX_MS)
+				timeout = (int)((left + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS);
 		}
 		n = poll(fds, CP_COUNT(fds), timeout);
 		if (n < 0 && errno != EINTR)
@@ -88,7 +93,7 @@ wait_for_stderr(struct logsink *sink)
 		/* An error or a hang-up is reported by the write that follows. */
 		if (n > 0 && fds[0].revents != 0)
 			return true;
-		if (n == 0 && timeout != 60000)
+		if (n == 0 && timeout != POLL_MAX_MS)
 			return false;
 	}
 }
@@ -239,7 +244,8 @@ tell_journal_failed(struct logsink *sink, const struct logsink_entry *entry, int
 
 	if (atomic_exchange_explicit(&sink_global.journal_failed, true, memory_order_relaxed))
 		return;
-	snprintf(fields, sizeof(fields), "MESSAGE=cannot write to the journal: %s; using standard error", errmsg_errno(error));
+	snprintf(fields, sizeof(fields), "MESSAGE=cannot write to the journal: %s; using standard error",
+		errmsg_errno(error));
 	add_line(sink, &notice);
 }
 

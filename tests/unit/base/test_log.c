@@ -390,7 +390,8 @@ START_TEST(what_was_dropped_is_told)
 	log_stop(10000);
 	replace_stderr(output); /* the pipe's last writer goes */
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	snprintf(expected, sizeof(expected), " warning: %llu log records were dropped", (unsigned long long)log_dropped());
+	snprintf(expected, sizeof(expected), " warning: %llu log records were dropped",
+		(unsigned long long)log_dropped());
 	ck_assert_uint_eq(count_in_output(expected), 1);
 	ck_assert_uint_eq(count_in_output("info: record "), 5000 - log_dropped());
 	fd_close(&reader);
@@ -419,8 +420,8 @@ main(void)
 	const TTest *const life[] = {records_are_written_at_once_while_no_logger_runs, stop_writes_all_that_was_logged,
 		log_can_start_again, stop_without_start_does_nothing};
 	const TTest *const threads[] = {records_of_a_thread_keep_their_order, rings_of_ended_threads_are_given_back};
-	const TTest *const overload[] = {blocked_stderr_stops_neither_writers_nor_the_stop, broken_stderr_drops_and_counts,
-		what_was_dropped_is_told};
+	const TTest *const overload[] = {blocked_stderr_stops_neither_writers_nor_the_stop,
+		broken_stderr_drops_and_counts, what_was_dropped_is_told};
 	Suite *suite = suite_create("base/log");
 	SRunner *runner = srunner_create(suite);
 	int failed;

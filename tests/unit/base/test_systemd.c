@@ -179,7 +179,8 @@ take_handed_over(pid_t pid)
 		return 3;
 	if (pid != getpid() || !systemd_journal_load())
 		return sockets.count == 0 ? 0 : 4;
-	if (sockets.count != 2 || strcmp(sockets.items[0].name, "web") != 0 || strcmp(sockets.items[1].name, "control") != 0)
+	if (sockets.count != 2 || strcmp(sockets.items[0].name, "web") != 0 ||
+		strcmp(sockets.items[1].name, "control") != 0)
 		return 5;
 	if (sockets.items[0].fd != 3 || sockets.items[1].fd != 4 || (fcntl(3, F_GETFD) & FD_CLOEXEC) == 0)
 		return 6;
