@@ -395,6 +395,22 @@ START_TEST(a_wake_up_between_announcement_and_sleep_is_not_lost)
 }
 END_TEST
 
+START_TEST(a_wake_up_ends_one_sleep_only)
+{
+	struct timer timer = { .fn = on_timer };
+
+	loop.before_sleep = wake_in_the_last_moment;
+	turn(-1);
+	loop.before_sleep = NULL;
+	loop.turns = 0;
+	timer_calls = 0;
+	timer_set(&loop.wheel, &timer, loop_now_ms(&loop) + 5);
+	while (timer_calls == 0)
+		turn(-1);
+	ck_assert_uint_le(loop.turns, TIMER_WHEEL_LEVELS);
+}
+END_TEST
+
 static atomic_uint published;
 static unsigned consumed;
 
@@ -537,6 +553,7 @@ make_suite(void)
 	tcase_add_test(tcase, the_hook_calls_off_the_sleep);
 	tcase_add_test(tcase, nobody_is_woken_who_does_not_sleep);
 	tcase_add_test(tcase, a_wake_up_between_announcement_and_sleep_is_not_lost);
+	tcase_add_test(tcase, a_wake_up_ends_one_sleep_only);
 	tcase_add_test(tcase, of_many_wake_ups_by_many_threads_none_is_lost);
 	tcase = add_case(suite, "life");
 	tcase_add_test(tcase, no_memory_is_an_error);
