@@ -1,1 +1,19 @@
-# Filled by what the folder holds.
+# SPDX-License-Identifier: MIT
+# Samples. One becomes the configuration, unless there is one already: what an operator wrote is never overwritten.
+EXTRA_DIST += conf/connpoold.conf conf/quickstart.conf
+sampledir = $(sysconfdir)/connpoold
+
+install-data-local:
+	$(MKDIR_P) '$(DESTDIR)$(sampledir)'
+	if test -e '$(DESTDIR)$(sampledir)/connpoold.conf'; then \
+		echo "keeping $(DESTDIR)$(sampledir)/connpoold.conf"; \
+	else \
+		$(INSTALL_DATA) '$(srcdir)/conf/connpoold.conf' '$(DESTDIR)$(sampledir)/connpoold.conf'; \
+	fi
+
+# Takes away the sample alone: a file that differs from it is an operator's.
+uninstall-local:
+	if cmp -s '$(srcdir)/conf/connpoold.conf' '$(DESTDIR)$(sampledir)/connpoold.conf'; then \
+		rm -f '$(DESTDIR)$(sampledir)/connpoold.conf'; \
+	fi
+	rmdir '$(DESTDIR)$(sampledir)' 2>/dev/null || true

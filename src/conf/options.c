@@ -191,7 +191,7 @@ static const struct option listener_options[] = {
 	OPT_NETWORKS(struct conf_listener, deny, "deny", OPTION_NEW_CONNECTIONS,
 		"Networks that may not connect. The longest match of allow and deny decides."),
 	OPT_STRING(struct conf_listener, busy_message, "busy_message", NULL, OPTION_NEW_CONNECTIONS,
-		"Sent to a client that is rejected because the queue is full or its time there is over."),
+		"Sent to a client that is rejected: the queue is full, its time there over, or a limit reached."),
 
 	OPT_TIME(struct conf_listener, idle_timeout_ms, "idle_timeout", 0, 365 * DAY, "0s", OPTION_NEW_CONNECTIONS,
 		"Close a connection on which nothing was received or sent for this long; 0 is no limit."),

@@ -5,6 +5,7 @@ LINT_TESTS = \
 	tests/lint/check-format \
 	tests/lint/check-layers \
 	tests/lint/check-man \
+	tests/lint/check-options \
 	tests/lint/check-sizes \
 	tests/lint/check-spdx \
 	tests/lint/check-tests
