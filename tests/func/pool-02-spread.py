@@ -91,6 +91,7 @@ def test_a_worker_takes_no_more_than_its_share():
             client.close()
         for client in clients[15:]:
             client.expect_echo()
+        for client in clients:
             client.close()
 
 

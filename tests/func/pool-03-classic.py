@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """connections_per_worker = 1: the classic pool, one thread one connection."""
-from cpharness import Daemon, expect, expect_equal, main
+from cpharness import Daemon, eventually, expect_equal, main
 
 
 def classic(workers, more=""):
@@ -26,13 +26,15 @@ def test_as_many_as_workers_are_served_at_once_and_the_next_waits():
         clients[5].sock.settimeout(60)
         clients[2].close()
         expect_equal(clients[5].recv_exactly(5), b"last\n", "echo of the sixth, once there is room")
+        for client in clients:
+            client.close()
 
 
 def test_a_thread_for_each():
     with classic(7) as daemon:
-        workers = [name for name in daemon.thread_names() if name.startswith("cp-w")]
-        # The built-in pool "main" is not named by any listener; it may have threads or not.
-        expect(len(workers) >= 7, f"threads: {daemon.thread_names()}")
+        # A thread names itself, a moment after it was made.
+        eventually(lambda: len([name for name in daemon.thread_names() if name.startswith("cp-w")]) == 7,
+                   lambda: f"threads: {daemon.thread_names()}")
 
 
 def test_hundreds_of_short_ones_all_end_well():

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 
-from cpharness import Daemon, expect, expect_equal, expect_match, main, make_config
+from cpharness import Daemon, eventually, expect, expect_equal, expect_match, main, make_config
 
 
 def echo(name="echo", address="tcp:127.0.0.1:0", more="", service="echo"):
@@ -158,6 +158,7 @@ def test_a_bad_config_changes_nothing_and_says_why():
     good = make_config(listeners=echo(address="unix:@DIR@/e.sock", more="max_connections = 3;"))
     with Daemon(good) as daemon:
         client = daemon.connect("echo")
+        client.expect_echo()
         for what, config, why in BAD_CONFIGS:
             print(f"  {what}")
             mark, fds = daemon.log.mark(), daemon.fd_count()
@@ -169,8 +170,8 @@ def test_a_bad_config_changes_nothing_and_says_why():
                 fresh.expect_echo()
                 name = fresh.name()
             expect(not os.path.exists(f"{daemon.dir}/new.sock"), "no socket file is left of a reload that failed")
-            daemon.wait_closed(since=mark)
-            expect_equal(daemon.fd_count(), fds, f"descriptors after {what} ({name})")
+            daemon.wait_closed(client=name, since=mark)
+            eventually(lambda: daemon.fd_count() == fds, lambda: f"{daemon.fd_count()} descriptors, {fds} before {what}")
         client.close()
         daemon.reload(good)
 
@@ -203,10 +204,9 @@ def test_many_signals_at_once_end_in_the_last_config():
 
 
 def test_include_dir_is_read_again():
-    more = 'include_dir = "conf.d";'
-    with Daemon(listeners=echo(), more=more) as daemon:
-        # Missing at the start or not, what counts is what is there at the reload.
-        os.makedirs(f"{daemon.dir}/conf.d", exist_ok=True)
+    daemon = Daemon(listeners=echo(), more='include_dir = "conf.d";')
+    os.mkdir(f"{daemon.dir}/conf.d")
+    with daemon:
         with open(f"{daemon.dir}/conf.d/a.conf", "w", encoding="ascii") as stream:
             stream.write(f"listeners: ( {echo('added')} );\n")
         daemon.reload()

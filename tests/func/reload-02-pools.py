@@ -90,10 +90,12 @@ def test_a_listener_moves_to_another_pool_and_the_old_one_goes():
 
 
 def test_what_needs_a_restart_is_said_and_left():
-    with Daemon(listeners=LISTENER, pools=pool('workers = 1; stack_size = "64KiB";')) as daemon:
+    with Daemon(listeners=LISTENER, pools=pool("workers = 1;")) as daemon:
         mark = daemon.log.mark()
-        daemon.reload(listeners=LISTENER, pools=pool('workers = 1; stack_size = "128KiB";'))
-        daemon.wait_log(r"stack_size.*restart|restart.*stack_size", since=mark)
+        daemon.reload(listeners=LISTENER.replace("pool =", 'socket_mode = "0600"; pool ='), pools=pool("workers = 1;"))
+        daemon.wait_log(r"listener 'echo': socket_mode .*restart", since=mark)
+        with daemon.connect("echo") as client:
+            client.expect_echo()
 
 
 main(globals())

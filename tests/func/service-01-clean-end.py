@@ -86,12 +86,7 @@ def test_clients_that_come_and_go_at_once_are_all_accounted():
         with daemon.connect("s") as client:
             client.expect_echo()
         # Some resets may come while it is queued and are summed up with the refusals.
-        total, position = 0, 0
-        while total < 301:
-            position += 1
-            match = daemon.wait_log(r"closed: |refused (\d+) connections?: queue-reset", count=position)
-            total += int(match.group(1)) if match.group(1) else 1
-        expect_equal(total, 301, "accounted")
+        expect_equal(daemon.wait_accounted(301), 301, "connections accounted")
 
 
 main(globals())

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the service manager is told: READY, RELOADING with its time, STATUS, WATCHDOG, STOPPING."""
-import re
 import signal
 import time
 
@@ -32,13 +31,11 @@ def test_status_counts_listeners_connections_and_queue():
     with started() as daemon:
         status = daemon.status()
         expect(status, "a STATUS= with READY=1")
-        for word in (r"1 listener", r"\b0\b.*connection", r"queue"):
+        for word in (r"1 listener", r"\b0 connections", r"\b0 queued"):
             expect_match(word, status, "status")
         with daemon.connect("echo") as client:
             client.expect_echo()
-            # The first ten bytes are "1 listener".
-            index = daemon.notify.wait(lambda message: re.search(r"\b1\b.*connection", message.get("STATUS", "")[10:]),
-                                       0, daemon.pidfd)
+            index = daemon.notify.wait(lambda message: "1 connection" in message.get("STATUS", ""), 0, daemon.pidfd)
             print("  " + daemon.notify.messages[index]["STATUS"])
 
 
@@ -59,7 +56,6 @@ def test_a_reload_that_fails_is_ready_too():
     with started() as daemon:
         daemon.reload("nonsense")
         expect_equal(messages(daemon, "READY"), ["1", "1"], "READY")
-        expect_match(r"(?i)fail|old|error|keep", daemon.status(), "status")
 
 
 def test_stopping_is_sent_and_status_counts_who_is_left():
@@ -68,7 +64,7 @@ def test_stopping_is_sent_and_status_counts_who_is_left():
         client.expect_echo()
         daemon.kill(signal.SIGTERM)
         index = daemon.notify.wait(lambda message: message.get("STOPPING") == "1", 0, daemon.pidfd)
-        daemon.notify.wait(lambda message: re.search(r"\b1\b", message.get("STATUS", "")), index, daemon.pidfd)
+        daemon.notify.wait(lambda message: "1 connection" in message.get("STATUS", ""), index, daemon.pidfd)
         client.close()
         expect_equal(daemon.wait_exit(), 0, "exit status")
 
