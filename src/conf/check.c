@@ -144,10 +144,14 @@ static void
 check_listener_name(struct conf_loading *loading, const struct conf_listener *listener)
 {
 	const struct conf_listener *first = conf_find_listener(loading->conf, listener->name);
-	const struct check_option option = check_find_option(loading, listener, "name", 0);
+	struct check_option option;
 
-	loading->file = option.place.file;
-	if (reader_is_name(loading, listener->name, option.place.line, option.key) && first != listener)
+	if (first == listener && reader_is_name(listener->name))
+		return;
+	option = check_find_option(loading, listener, "name", 0);
+	if (!reader_is_name(listener->name))
+		reader_report_name(loading, listener->name, option.place.file, option.place.line, option.key);
+	else
 		check_report(loading, &option, "is a second listener \"%s\", the first stands at %s:%u", listener->name,
 			first->file, first->line);
 }

@@ -74,8 +74,10 @@ read_pool(struct conf_loading *loading, const config_setting_t *setting)
 	const struct conf_pool *first = conf_find_pool(loading->conf, name);
 
 	snprintf(key, sizeof(key), "pools.%s", name);
-	if (!reader_is_section(loading, setting, key) || !reader_is_name(loading, name, line, key))
+	if (!reader_is_section(loading, setting, key))
 		return;
+	if (!reader_is_name(name))
+		reader_report_name(loading, name, loading->file, line, key);
 	if (first != NULL)
 		report(loading, loading->file, line, key, "is a second pool of that name, the first stands at %s:%u",
 			first->file, first->line);

@@ -97,20 +97,23 @@ reader_report_unknown(struct conf_loading *loading, const struct option_group *g
 /* ---- names ------------------------------------------------------------------- */
 
 bool
-reader_is_name(struct conf_loading *loading, const char *text, unsigned line, const char *key)
+reader_is_name(const char *text)
 {
 	size_t length = strlen(text);
 
 	for (const char *c = text; *c != '\0'; c++) {
 		if (!isalnum((unsigned char)*c) && strchr("_-.", *c) == NULL)
-			length = 0;
+			return false;
 	}
-	if (length > 0 && length <= CONF_NAME_MAX)
-		return true;
-	report(loading, loading->file, line, key,
+	return length > 0 && length <= CONF_NAME_MAX;
+}
+
+void
+reader_report_name(struct conf_loading *loading, const char *text, const char *file, unsigned line, const char *key)
+{
+	report(loading, file, line, key,
 		"\"%s\" is not a name, expected letters, digits, '_', '-' and '.', 1 to %d of them", text,
 		CONF_NAME_MAX);
-	return false;
 }
 
 bool

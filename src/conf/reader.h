@@ -25,8 +25,11 @@ void reader_read_group(struct conf_loading *loading, const struct option_group *
 
 /* True when the setting is a section { … }; reports it otherwise. */
 bool reader_is_section(struct conf_loading *loading, const config_setting_t *setting, const char *key);
-/* True when text may be a name; reports it otherwise. */
-bool reader_is_name(struct conf_loading *loading, const char *text, unsigned line, const char *key);
+/* True when text may be the name of a pool or listener. */
+bool reader_is_name(const char *text);
+/* Reports one that may not. */
+void reader_report_name(
+	struct conf_loading *loading, const char *text, const char *file, unsigned line, const char *key);
 
 /* "a string", "a number", … for messages. Valid for ever. */
 const char *reader_type_name(const config_setting_t *setting);
