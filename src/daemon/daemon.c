@@ -21,7 +21,6 @@
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "conf/conf.h"
-#include "daemon/limits.h"
 #include "daemon/reload.h"
 #include "daemon/watch.h"
 #include "engine/fiber.h"
@@ -30,6 +29,8 @@
 
 /* After the drain: handlers that were told to end and do not are left behind with the process. */
 #define CANCEL_GRACE_MS 5000u
+/* The longest that the acceptor looks away while every worker is busy. */
+#define NAP_MS 1
 /* For what is in the log's rings. */
 #define LOG_STOP_MS 3000u
 
@@ -57,11 +58,14 @@ sink_submit(struct accepted *accepted)
 }
 
 static void
-sink_flush(struct route *route)
+sink_flush(struct route *route, unsigned taken)
 {
-	pool_wake(route->pool);
-	/* Something goes on: the tick is wanted, which the daemon owns that owns the loop. */
-	daemon_wake_tick(CP_CONTAINER_OF(route->pool->loop, struct daemon, loop));
+	struct daemon *daemon = CP_CONTAINER_OF(route->pool->loop, struct daemon, loop);
+
+	bool woke = pool_wake(route->pool);
+
+	daemon->wants_nap = pool_is_shared(route->pool) && (!woke || taken > 1);
+	daemon_wake_tick(daemon);
 }
 
 static const struct acceptor_sink acceptor_sink = {.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush};
@@ -77,6 +81,16 @@ on_pool_has_room(void *arg)
 
 /* Any thread. */
 static void
+on_worker_sleeps(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (atomic_load(&daemon->napping))
+		loop_wake(&daemon->loop);
+}
+
+/* Any thread. */
+static void
 on_worker_ended(void *arg)
 {
 	struct daemon *daemon = arg;
@@ -86,12 +100,41 @@ on_worker_ended(void *arg)
 }
 
 static bool
+some_worker_sleeps(const struct daemon *daemon)
+{
+	struct list *link;
+	struct list *following;
+
+	LIST_FOREACH (&daemon->pools, link, following) {
+		if (pool_has_sleeper(CP_CONTAINER_OF(link, struct pool, link)))
+			return true;
+	}
+	return false;
+}
+
+static bool
 has_work(struct loop *loop, void *arg)
 {
 	const struct daemon *daemon = arg;
 
 	(void)loop;
-	return acceptor_has_work(&daemon->acceptor) || atomic_load(&daemon->worker_ended);
+	return acceptor_has_work(&daemon->acceptor) || atomic_load(&daemon->worker_ended) ||
+		(atomic_load(&daemon->napping) && some_worker_sleeps(daemon));
+}
+
+/*
+ * NAP: connections came in, several at a time or while workers had others to serve, and now every worker is busy. Accepting the next one at once would interrupt a worker, where they share a
+ * core, for a connection that has to wait for it all the same. So the acceptor looks away until a worker has nothing to do, or
+ * for NAP_MS, and then takes what has piled up in one batch. No lost wake-up: the worker announces that it sleeps and
+ * then looks at `napping`; this thread sets `napping` and then looks for sleepers (has_work), all sequentially consistent.
+ */
+static void
+nap(struct daemon *daemon)
+{
+	daemon->wants_nap = false;
+	atomic_store(&daemon->napping, true);
+	loop_nap(&daemon->loop, NAP_MS);
+	atomic_store(&daemon->napping, false);
 }
 
 /* ---- stopping ---------------------------------------------------------------------------------- */
@@ -251,7 +294,6 @@ open_engine(struct daemon *daemon)
 {
 	int rc = loop_init(&daemon->loop, has_work, daemon);
 
-	limits_prefer_batches();
 	if (rc == 0)
 		rc = open_signals(daemon);
 	if (rc == 0)
@@ -286,6 +328,8 @@ serve(struct daemon *daemon)
 			log_error(LOG_EVENT_NONE, "epoll_wait: %s", errmsg_errno(-rc));
 		acceptor_resume(&daemon->acceptor);
 		reap_workers(daemon);
+		if (daemon->wants_nap)
+			nap(daemon);
 	}
 }
 
@@ -305,7 +349,7 @@ daemon_run(const char *conf_path)
 	struct daemon daemon = {.conf_path = conf_path, .signal_fd = -1};
 	int exit_code = DAEMON_EXIT_FAILURE;
 
-	daemon.pool_owner = (struct pool_owner){.has_room = on_pool_has_room, .worker_ended = on_worker_ended, .arg = &daemon};
+	daemon.pool_owner = (struct pool_owner){.has_room = on_pool_has_room, .worker_sleeps = on_worker_sleeps, .worker_ended = on_worker_ended, .arg = &daemon};
 	daemon.deadline.fn = on_deadline;
 	list_init(&daemon.listeners);
 	list_init(&daemon.pools);

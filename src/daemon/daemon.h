@@ -46,6 +46,8 @@ struct daemon {
 	struct list closing_pools;        /* those it no longer names, until their last connection has ended */
 	struct pool_owner pool_owner;
 	atomic_bool worker_ended;         /* some worker is to be joined */
+	bool wants_nap;                   /* see daemon.c, NAP */
+	atomic_bool napping;
 	uint64_t last_listener_number;
 	struct systemd_sockets passed;    /* by the service manager, and not in use */
 

@@ -10,7 +10,6 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
-#include <sched.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -82,16 +81,6 @@ limits_apply(const struct conf *conf)
 		"daemon.max_connections to %" PRIu64,
 		limit, bound.descriptors, bound.connections, bound.queued, bound.descriptors - bound.connections - bound.queued,
 		limit - smaller(limit, bound.descriptors - bound.connections - bound.queued));
-}
-
-void
-limits_prefer_batches(void)
-{
-	const struct sched_param priority = {.sched_priority = 0};
-
-	/* A sandbox may forbid it; then it is only a little slower. */
-	if (sched_getscheduler(0) == SCHED_OTHER)
-		(void)sched_setscheduler(0, SCHED_BATCH, &priority);
 }
 
 int

@@ -14,13 +14,6 @@ struct errmsg;
 void limits_apply(const struct conf *conf);
 
 /*
- * Asks the scheduler not to let a thread of ours that wakes up interrupt another one (SCHED_BATCH, sched(7)): acceptor and workers then
- * hand over in batches where they share a core. Inherited by the threads started later; nothing when an administrator has
- * chosen another policy.
- */
-void limits_prefer_batches(void);
-
-/*
  * Gives up root for daemon.user and daemon.group, for good. Nothing when they are not set. 0, or -errno with err. Before any
  * thread is started.
  */

@@ -37,6 +37,7 @@ loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg)
 	loop->magic = LOOP_MAGIC;
 	loop->epoll_fd = -1;
 	loop->wake_fd = -1;
+	loop->nap_fd = -1;
 	loop->wake_watch.fn = on_wake;
 	atomic_init(&loop->sleeping, false);
 	loop->now_ns = clock_now_ns();
@@ -73,6 +74,7 @@ loop_fini(struct loop *loop)
 {
 	if (loop->magic != LOOP_MAGIC)
 		return;
+	fd_close(&loop->nap_fd);
 	fd_close(&loop->wake_fd);
 	fd_close(&loop->epoll_fd);
 	mem_freep(&loop->events);
@@ -242,6 +244,39 @@ loop_turn(struct loop *loop, int max_wait_ms)
 	return 0;
 }
 
+/* A set of its own that has only the wake-up in it. Made when it is first wanted: most loops never nap. */
+static int
+open_nap_set(struct loop *loop)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	loop->nap_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->nap_fd < 0)
+		return -errno;
+	if (epoll_ctl(loop->nap_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) < 0) {
+		int error = errno;
+
+		fd_close(&loop->nap_fd);
+		return -error;
+	}
+	return 0;
+}
+
+void
+loop_nap(struct loop *loop, int max_ms)
+{
+	struct epoll_event event;
+
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	/* Without it there is no nap, which is only a little dearer. */
+	if (loop->nap_fd < 0 && open_nap_set(loop) < 0)
+		return;
+	atomic_exchange(&loop->sleeping, true);
+	if (loop->before_sleep == NULL || !loop->before_sleep(loop, loop->before_sleep_arg))
+		(void)epoll_wait(loop->nap_fd, &event, 1, max_ms);
+	atomic_exchange(&loop->sleeping, false);
+}
+
 void
 loop_update_now(struct loop *loop)
 {
@@ -262,5 +297,5 @@ loop_wake(struct loop *loop)
 bool
 loop_is_sleeping(const struct loop *loop)
 {
-	return atomic_load_explicit(&loop->sleeping, memory_order_relaxed);
+	return atomic_load(&loop->sleeping);
 }

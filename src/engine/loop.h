@@ -49,6 +49,7 @@ struct loop {
 	uint32_t magic;              /* private: loop.c, down to the end unless said otherwise */
 	int epoll_fd;
 	int wake_fd;
+	int nap_fd;                  /* -1 until the first nap */
 	struct watch wake_watch;
 	atomic_bool sleeping;
 	uint64_t now_ns;             /* public to read: the time at the start of this turn */
@@ -97,12 +98,18 @@ loop_now_ms(const struct loop *loop)
 	return loop->now_ns / 1000000u;
 }
 
+/*
+ * Sleeps without looking at any descriptor or timer, until loop_wake() or for max_ms: so that what piles up meanwhile is taken in
+ * one turn. before_sleep may call it off.
+ */
+void loop_nap(struct loop *loop, int max_ms);
+
 /* Reads the clock again, for a turn that has taken long. */
 void loop_update_now(struct loop *loop);
 
 /* Any thread: ends the sleep the loop is in, or about to be in. Returns true if it slept (a system call was made). */
 bool loop_wake(struct loop *loop);
-/* Any thread; a hint. */
+/* Any thread: it slept when asked. Sequentially consistent, so that it may stand for the waker's look in WAKEUP. */
 bool loop_is_sleeping(const struct loop *loop);
 
 #endif

@@ -282,7 +282,7 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 			taken++;
 	}
 	learn_batch(socket, taken, rc == -EAGAIN);
-	acceptor->sink->flush(route);
+	acceptor->sink->flush(route, taken);
 }
 
 /* ---- life ------------------------------------------------------------------------- */

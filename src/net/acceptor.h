@@ -36,8 +36,8 @@ struct acceptor_sink {
 	bool (*has_room)(struct route *route);
 	/* Takes *accepted and sees to its end. */
 	void (*submit)(struct accepted *accepted);
-	/* A batch for this route is over: wake whom it concerns. */
-	void (*flush)(struct route *route);
+	/* A batch of so many for this route is over: wake whom it concerns. */
+	void (*flush)(struct route *route, unsigned taken);
 };
 
 struct acceptor {

@@ -41,18 +41,37 @@ find_sleeper_locked(struct pool *pool)
 	return best;
 }
 
-void
+bool
 pool_wake(struct pool *pool)
 {
 	unsigned wanted = queue_length(&pool->queue);
+	bool woke = false;
 
 	if (wanted == 0)
-		return;
+		return false;
 	/* The lock keeps the workers from being freed meanwhile; writing an eventfd does not block. */
 	lock_acquire(&pool->lock);
 	for (struct worker *sleeper; wanted > 0 && (sleeper = find_sleeper_locked(pool)) != NULL; wanted--)
-		loop_wake(&sleeper->sched.loop);
+		woke |= loop_wake(&sleeper->sched.loop);
 	lock_release(&pool->lock);
+	return woke;
+}
+
+bool
+pool_has_sleeper(struct pool *pool)
+{
+	/* Only this thread changes the list. */
+	for (unsigned i = 0; i < pool->slots; i++) {
+		if (loop_is_sleeping(&pool->workers[i]->sched.loop))
+			return true;
+	}
+	return false;
+}
+
+bool
+pool_is_shared(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->connections_per_worker, memory_order_relaxed) > 1;
 }
 
 /* ---- submitting ----------------------------------------------------------------------- */
@@ -175,7 +194,7 @@ retire_beyond(struct pool *pool, unsigned keep)
 	}
 	atomic_store(&pool->worker_count, running);
 	/* What they would have taken is for the others. */
-	pool_wake(pool);
+	(void)pool_wake(pool);
 }
 
 static void
@@ -358,7 +377,7 @@ void
 pool_report_stalls(struct pool *pool, uint64_t now_ns, void (*report)(struct pool *, const struct pool_stall *, void *), void *arg)
 {
 	/* A classic pool's handlers may block as they like. */
-	if (pool->stall_warning_ms == 0 || atomic_load(&pool->connections_per_worker) == 1)
+	if (pool->stall_warning_ms == 0 || !pool_is_shared(pool))
 		return;
 	for (unsigned i = 0; i < pool->slots; i++) {
 		struct worker *worker = pool->workers[i];
@@ -378,7 +397,7 @@ pool_report_stalls(struct pool *pool, uint64_t now_ns, void (*report)(struct poo
 bool
 pool_is_turning(struct pool *pool, uint64_t now_ns, uint64_t limit_ms)
 {
-	if (atomic_load(&pool->connections_per_worker) == 1)
+	if (!pool_is_shared(pool))
 		return true;
 	for (unsigned i = 0; i < pool->slots; i++) {
 		if (held_ns(pool->workers[i], now_ns) > limit_ms * CLOCK_NS_PER_MS)

@@ -45,6 +45,7 @@ struct pool_tasks {
 /* What the pool tells the main thread. Called from any thread. */
 struct pool_owner {
 	void (*has_room)(void *arg); /* a queue that was full has room again */
+	void (*worker_sleeps)(void *arg); /* a shared worker has nothing to do; it has announced so already */
 	void (*worker_ended)(void *arg);
 	void *arg;
 };
@@ -97,8 +98,12 @@ void pool_commit(struct pool *pool, const struct conf_pool *conf);
 bool pool_has_room(struct pool *pool);
 /* Takes *accepted: to the queue, or, when that is full or closed, to its rejection. */
 void pool_submit(struct pool *pool, struct accepted *accepted);
-/* After a batch: wakes as many sleeping workers as there are connections in the queue. Any thread. */
-void pool_wake(struct pool *pool);
+/* After a batch: wakes as many sleeping workers as there are connections in the queue. True: it woke one. Any thread. */
+bool pool_wake(struct pool *pool);
+/* A worker of it sleeps: a connection would be served at once. */
+bool pool_has_sleeper(struct pool *pool);
+/* Its workers have many connections each, and come back to their queue every turn. */
+bool pool_is_shared(const struct pool *pool);
 
 /* ---- the end ----------------------------------------------------------------------- */
 

@@ -138,7 +138,7 @@ worker_take(struct worker *worker)
 		worker_serve(worker, &batch[i]);
 	if (queue_length(&pool->queue) > 0 && count < TAKE_MAX && room_of(worker) > 0) {
 		worker->declined = true;
-		pool_wake(pool);
+		(void)pool_wake(pool);
 	}
 }
 
@@ -196,12 +196,17 @@ static bool
 has_work(struct loop *loop, void *arg)
 {
 	const struct worker *worker = arg;
+	const struct pool *pool = worker->pool;
 
 	(void)loop;
 	if (is_over(worker) || atomic_load(&worker->cancelled))
 		return true;
-	return !worker->declined && queue_length(&worker->pool->queue) > 0 && room_of(worker) > 0 &&
-		atomic_load(&worker->state) != WORKER_RETIRING;
+	if (!worker->declined && queue_length(&pool->queue) > 0 && room_of(worker) > 0 &&
+		atomic_load(&worker->state) != WORKER_RETIRING)
+		return true;
+	if (pool_is_shared(pool))
+		pool->owner->worker_sleeps(pool->owner->arg);
+	return false;
 }
 
 static void
