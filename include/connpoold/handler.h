@@ -35,7 +35,10 @@ enum cp_verdict {
 };
 
 enum cp_handler_flags {
-	/* The client speaks first: serve() is not called (and no stack is spent) before it has sent something, or ended. */
+	/*
+	 * The client speaks first: serve() is not called (and no stack is spent) before it has sent something, or
+	 * ended.
+	 */
 	CP_CLIENT_FIRST = 1u << 0,
 };
 
@@ -49,7 +52,9 @@ struct cp_handler {
 /* Some bytes, at least 1, at most size; 0: the client has ended its side. -1: errno. */
 ssize_t cp_recv(struct cp_conn *conn, void *buf, size_t size);
 
-/* All of it: returns size, or -1 with errno (some of it may have been sent; EPIPE and ECONNRESET: the client is gone). */
+/*
+ * All of it: returns size, or -1 with errno (some of it may have been sent; EPIPE and ECONNRESET: the client is gone).
+ */
 ssize_t cp_send(struct cp_conn *conn, const void *buf, size_t size);
 
 /* Formats and sends; at most 4095 bytes, longer is -1 with EMSGSIZE and nothing sent. */

@@ -68,7 +68,8 @@ sink_flush(struct route *route, unsigned taken)
 	daemon_wake_tick(daemon);
 }
 
-static const struct acceptor_sink acceptor_sink = {.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush};
+static const struct acceptor_sink acceptor_sink = {
+	.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush};
 
 /* Any thread. */
 static void
@@ -119,14 +120,15 @@ has_work(struct loop *loop, void *arg)
 
 	(void)loop;
 	return acceptor_has_work(&daemon->acceptor) || atomic_load(&daemon->worker_ended) ||
-		(atomic_load(&daemon->napping) && some_worker_sleeps(daemon));
+	       (atomic_load(&daemon->napping) && some_worker_sleeps(daemon));
 }
 
 /*
- * NAP: connections came in, several at a time or while workers had others to serve, and now every worker is busy. Accepting the next one at once would interrupt a worker, where they share a
- * core, for a connection that has to wait for it all the same. So the acceptor looks away until a worker has nothing to do, or
- * for NAP_MS, and then takes what has piled up in one batch. No lost wake-up: the worker announces that it sleeps and
- * then looks at `napping`; this thread sets `napping` and then looks for sleepers (has_work), all sequentially consistent.
+ * NAP: connections came in, several at a time or while workers had others to serve, and now every worker is busy.
+ * Accepting the next one at once would interrupt a worker, where they share a core, for a connection that has to wait
+ * for it all the same. So the acceptor looks away until a worker has nothing to do, or for NAP_MS, and then takes what
+ * has piled up in one batch. No lost wake-up: the worker announces that it sleeps and then looks at `napping`; this
+ * thread sets `napping` and then looks for sleepers (has_work), all sequentially consistent.
  */
 static void
 nap(struct daemon *daemon)
@@ -178,7 +180,8 @@ on_deadline(struct timer *timer)
 	uint64_t held = atomic_load_explicit(&daemon->totals.held, memory_order_relaxed);
 
 	if (daemon->state == DAEMON_DRAINING) {
-		log_warning(LOG_EVENT_DRAIN_TIMEOUT, "closing %" PRIu64 " connections that did not end within daemon.drain_timeout", held);
+		log_warning(LOG_EVENT_DRAIN_TIMEOUT,
+			"closing %" PRIu64 " connections that did not end within daemon.drain_timeout", held);
 		cancel_connections(daemon);
 		return;
 	}
@@ -196,7 +199,8 @@ begin_stop(struct daemon *daemon, const char *reason)
 	uint64_t drain_ms = daemon->conf->daemon.drain_timeout_ms;
 
 	systemd_notify_stopping();
-	log_notice(LOG_EVENT_STOPPING, "stopping on %s: %" PRIu64 " connections may end by themselves for %" PRIu64 " ms", reason,
+	log_notice(LOG_EVENT_STOPPING,
+		"stopping on %s: %" PRIu64 " connections may end by themselves for %" PRIu64 " ms", reason,
 		atomic_load_explicit(&daemon->totals.held, memory_order_relaxed), drain_ms);
 	watch_log_refusals(daemon);
 	close_listeners(daemon);
@@ -264,8 +268,8 @@ on_signal(struct loop *loop, struct watch *watch, uint32_t events)
 }
 
 /*
- * Blocked here, before any thread is there to inherit another mask. SIGPIPE too: a closed descriptor is an error of the call that
- * writes to it, not of the process.
+ * Blocked here, before any thread is there to inherit another mask. SIGPIPE too: a closed descriptor is an error of the
+ * call that writes to it, not of the process.
  */
 static int
 open_signals(struct daemon *daemon)
@@ -314,8 +318,8 @@ begin_serving(struct daemon *daemon)
 	daemon_set_state(daemon, DAEMON_SERVING);
 	systemd_notify_ready(daemon->status);
 	watch_begin(daemon);
-	log_notice(LOG_EVENT_STARTED, "connpoold %s ready: %zu listeners, %zu pools", PACKAGE_VERSION, daemon->conf->listener_count,
-		daemon->conf->pool_count);
+	log_notice(LOG_EVENT_STARTED, "connpoold %s ready: %zu listeners, %zu pools", PACKAGE_VERSION,
+		daemon->conf->listener_count, daemon->conf->pool_count);
 }
 
 static void
@@ -349,7 +353,10 @@ daemon_run(const char *conf_path)
 	struct daemon daemon = {.conf_path = conf_path, .signal_fd = -1};
 	int exit_code = DAEMON_EXIT_FAILURE;
 
-	daemon.pool_owner = (struct pool_owner){.has_room = on_pool_has_room, .worker_sleeps = on_worker_sleeps, .worker_ended = on_worker_ended, .arg = &daemon};
+	daemon.pool_owner = (struct pool_owner){.has_room = on_pool_has_room,
+		.worker_sleeps = on_worker_sleeps,
+		.worker_ended = on_worker_ended,
+		.arg = &daemon};
 	daemon.deadline.fn = on_deadline;
 	list_init(&daemon.listeners);
 	list_init(&daemon.pools);

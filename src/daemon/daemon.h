@@ -34,30 +34,30 @@ enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING, DAEMON_CAN
 struct conf;
 
 struct daemon {
-	enum daemon_state state;          /* daemon_set_state() alone writes it */
+	enum daemon_state state; /* daemon_set_state() alone writes it */
 	int exit_code;
-	const char *conf_path;            /* borrowed */
+	const char *conf_path; /* borrowed */
 	struct loop loop;
 	struct acceptor acceptor;
 	struct listener_totals totals;
-	struct conf *conf;                /* the generation in force; one reference */
-	struct list listeners;            /* of struct listener: those the config names */
-	struct list pools;                /* of struct pool: those the config names */
-	struct list closing_pools;        /* those it no longer names, until their last connection has ended */
+	struct conf *conf;         /* the generation in force; one reference */
+	struct list listeners;     /* of struct listener: those the config names */
+	struct list pools;         /* of struct pool: those the config names */
+	struct list closing_pools; /* those it no longer names, until their last connection has ended */
 	struct pool_owner pool_owner;
-	atomic_bool worker_ended;         /* some worker is to be joined */
-	bool wants_nap;                   /* see daemon.c, NAP */
+	atomic_bool worker_ended; /* some worker is to be joined */
+	bool wants_nap;           /* see daemon.c, NAP */
 	atomic_bool napping;
 	uint64_t last_listener_number;
-	struct systemd_sockets passed;    /* by the service manager, and not in use */
+	struct systemd_sockets passed; /* by the service manager, and not in use */
 
 	int signal_fd;
 	struct watch signal_watch;
-	struct timer tick;                /* refusals, stalls, status: once a second while anything goes on */
+	struct timer tick; /* refusals, stalls, status: once a second while anything goes on */
 	struct timer watchdog;
-	struct timer deadline;            /* of the drain, then of its end */
-	uint64_t watchdog_usec;           /* 0: nobody wants to know */
-	char status[160];                 /* as last told to systemd */
+	struct timer deadline;  /* of the drain, then of its end */
+	uint64_t watchdog_usec; /* 0: nobody wants to know */
+	char status[160];       /* as last told to systemd */
 };
 
 /* Serves conf_path until it is told to stop. Returns the exit code; everything was said in the log. */

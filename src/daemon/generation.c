@@ -2,8 +2,8 @@
 /*
  * generation.c - the transaction between two configs.
  *
- * A listener is recognised by its name (its counters go on), a socket by its address (its backlog survives, also when another
- * listener takes it over), a pool by its name (it grows and shrinks in place).
+ * A listener is recognised by its name (its counters go on), a socket by its address (its backlog survives, also when
+ * another listener takes it over), a pool by its name (it grows and shrinks in place).
  */
 #include "config.h"
 
@@ -357,7 +357,8 @@ log_listening(const struct listener *listener, const struct listen_socket *sock)
 	char text[ADDRESS_TEXT_MAX];
 
 	address_format_socket(sock->fd, text);
-	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_LISTENING, "listener '%s': listening on %s", listener->name, text);
+	log_record_init(
+		&record, LOG_LEVEL_INFO, LOG_EVENT_LISTENING, "listener '%s': listening on %s", listener->name, text);
 	log_record_add(&record, "LISTENER", "%s", listener->name);
 	log_record_add(&record, "ADDRESS", "%s", text);
 	log_record_commit(&record);

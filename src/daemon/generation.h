@@ -2,9 +2,9 @@
 /*
  * generation - from one config to the next as one transaction; the start is the first of them.
  *
- * generation_prepare_* do everything that can fail, beside what is in force: open the new sockets, start the workers that
- * will be too few. Then generation_commit() switches over and can't fail, or generation_abandon() leaves everything
- * as it was. Main thread.
+ * generation_prepare_* do everything that can fail, beside what is in force: open the new sockets, start the workers
+ * that will be too few. Then generation_commit() switches over and can't fail, or generation_abandon() leaves
+ * everything as it was. Main thread.
  */
 #ifndef CP_DAEMON_GENERATION_H
 #define CP_DAEMON_GENERATION_H

@@ -59,7 +59,8 @@ compute_bound(const struct conf *conf)
 	for (size_t i = 0; i < conf->listener_count; i++)
 		bound.descriptors += conf->listeners[i]->addresses.count;
 	bound.descriptors += bound.connections + bound.queued;
-	bound.memory_bytes = bound.connections * (sizeof(struct session) + stack_bytes) + bound.queued * sizeof(struct accepted);
+	bound.memory_bytes =
+		bound.connections * (sizeof(struct session) + stack_bytes) + bound.queued * sizeof(struct accepted);
 	return bound;
 }
 
@@ -77,9 +78,11 @@ limits_apply(const struct conf *conf)
 		return;
 	log_warning(LOG_EVENT_DESCRIPTOR_LIMIT,
 		"%" PRIu64 " descriptors are allowed but %" PRIu64 " may be needed (%" PRIu64 " connections + %" PRIu64
-		" queued + %" PRIu64 " of our own): clients beyond wait in the kernel's backlog; raise LimitNOFILE= in the unit, or lower "
+		" queued + %" PRIu64
+		" of our own): clients beyond wait in the kernel's backlog; raise LimitNOFILE= in the unit, or lower "
 		"daemon.max_connections to %" PRIu64,
-		limit, bound.descriptors, bound.connections, bound.queued, bound.descriptors - bound.connections - bound.queued,
+		limit, bound.descriptors, bound.connections, bound.queued,
+		bound.descriptors - bound.connections - bound.queued,
 		limit - smaller(limit, bound.descriptors - bound.connections - bound.queued));
 }
 

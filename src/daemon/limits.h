@@ -10,12 +10,15 @@
 struct conf;
 struct errmsg;
 
-/* Raises the limit of descriptors to what conf can need, and says in the log what the bound is; warns, with the sum, if it can't. */
+/*
+ * Raises the limit of descriptors to what conf can need, and says in the log what the bound is; warns, with the sum, if
+ * it can't.
+ */
 void limits_apply(const struct conf *conf);
 
 /*
- * Gives up root for daemon.user and daemon.group, for good. Nothing when they are not set. 0, or -errno with err. Before any
- * thread is started.
+ * Gives up root for daemon.user and daemon.group, for good. Nothing when they are not set. 0, or -errno with err.
+ * Before any thread is started.
  */
 CP_MUST_CHECK int limits_drop_privileges(const struct conf *conf, struct errmsg *err);
 

@@ -119,7 +119,8 @@ reload_run(struct daemon *daemon)
 	acceptor_release_reserve(&daemon->acceptor);
 	conf = load(daemon);
 	if (conf == NULL) {
-		log_error(LOG_EVENT_RELOAD_FAILED, "reload failed: errors in %s, keeping the old configuration", daemon->conf_path);
+		log_error(LOG_EVENT_RELOAD_FAILED, "reload failed: errors in %s, keeping the old configuration",
+			daemon->conf_path);
 	} else if (replace_generation(daemon, conf, &err) < 0) {
 		log_error(LOG_EVENT_RELOAD_FAILED, "reload failed: %s, keeping the old configuration", err.text);
 	} else {

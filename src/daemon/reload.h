@@ -12,7 +12,9 @@ struct daemon;
 /* The first generation: also raises limits, and gives up root. DAEMON_EXIT_OK, or the exit code; the log says why. */
 CP_MUST_CHECK int reload_start(struct daemon *daemon);
 
-/* The next one, or none: on any error everything stays as it was, and the log says why. systemd is told of both ends. */
+/*
+ * The next one, or none: on any error everything stays as it was, and the log says why. systemd is told of both ends.
+ */
 void reload_run(struct daemon *daemon);
 
 #endif

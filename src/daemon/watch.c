@@ -53,8 +53,8 @@ watch_tell_status(struct daemon *daemon)
 	size_t listeners = daemon->conf != NULL ? daemon->conf->listener_count : 0;
 	char status[sizeof(daemon->status)];
 
-	snprintf(status, sizeof(status), "%s: %zu listener%s, %" PRIu64 " connection%s, %" PRIu64 " queued", words[daemon->state],
-		listeners, listeners == 1 ? "" : "s", held, held == 1 ? "" : "s", queued);
+	snprintf(status, sizeof(status), "%s: %zu listener%s, %" PRIu64 " connection%s, %" PRIu64 " queued",
+		words[daemon->state], listeners, listeners == 1 ? "" : "s", held, held == 1 ? "" : "s", queued);
 	if (strcmp(status, daemon->status) == 0)
 		return;
 	memcpy(daemon->status, status, sizeof(status));
@@ -108,7 +108,8 @@ log_stall(struct pool *pool, const struct pool_stall *stall, void *arg)
 
 	log_record_init(&record, LOG_LEVEL_WARNING, LOG_EVENT_WORKER_STALLED,
 		"pool '%s': worker %u has been held for %" PRIu64 " ms by connection %" PRIu64
-		" (listener '%s', service '%s'): its other connections wait; a handler that blocks belongs on a pool with "
+		" (listener '%s', service '%s'): its other connections wait; a handler that blocks belongs on a pool "
+		"with "
 		"connections_per_worker = 1",
 		pool->name, stall->worker, stall->held_ms, stall->connection, listener, service);
 	log_record_add(&record, "POOL", "%s", pool->name);
@@ -173,7 +174,8 @@ on_watchdog(struct timer *timer)
 
 	if (every_worker_turns(daemon))
 		systemd_notify_watchdog();
-	timer_set(&daemon->loop.wheel, timer, loop_now_ms(&daemon->loop) + daemon->watchdog_usec / 1000 / WATCHDOG_FEEDS);
+	timer_set(
+		&daemon->loop.wheel, timer, loop_now_ms(&daemon->loop) + daemon->watchdog_usec / 1000 / WATCHDOG_FEEDS);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * watch - what the daemon looks at once a second while anything goes on: refusals, stalls, the status that systemd shows; and the
- * watchdog, which is fed only while the acceptor and every shared worker turn.
+ * watch - what the daemon looks at once a second while anything goes on: refusals, stalls, the status that systemd
+ * shows; and the watchdog, which is fed only while the acceptor and every shared worker turn.
  */
 #ifndef CP_DAEMON_WATCH_H
 #define CP_DAEMON_WATCH_H

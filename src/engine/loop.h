@@ -46,19 +46,19 @@ struct task {
 #define LOOP_EVENTS_MAX 256
 
 struct loop {
-	uint32_t magic;              /* private: loop.c, down to the end unless said otherwise */
+	uint32_t magic; /* private: loop.c, down to the end unless said otherwise */
 	int epoll_fd;
 	int wake_fd;
-	int nap_fd;                  /* -1 until the first nap */
+	int nap_fd; /* -1 until the first nap */
 	struct watch wake_watch;
 	atomic_bool sleeping;
-	uint64_t now_ns;             /* public to read: the time at the start of this turn */
-	struct timer_wheel wheel;    /* public: timer_set(&loop->wheel, …); its clock is now_ns in ms */
+	uint64_t now_ns;          /* public to read: the time at the start of this turn */
+	struct timer_wheel wheel; /* public: timer_set(&loop->wheel, …); its clock is now_ns in ms */
 	struct list tasks;
 	struct epoll_event *events;
-	int event_count;             /* of the batch being dispatched */
+	int event_count; /* of the batch being dispatched */
 	int event_next;
-	uint64_t turns;              /* public to read */
+	uint64_t turns; /* public to read */
 	loop_before_sleep_fn *before_sleep;
 	void *before_sleep_arg;
 };
@@ -99,8 +99,8 @@ loop_now_ms(const struct loop *loop)
 }
 
 /*
- * Sleeps without looking at any descriptor or timer, until loop_wake() or for max_ms: so that what piles up meanwhile is taken in
- * one turn. before_sleep may call it off.
+ * Sleeps without looking at any descriptor or timer, until loop_wake() or for max_ms: so that what piles up meanwhile
+ * is taken in one turn. before_sleep may call it off.
  */
 void loop_nap(struct loop *loop, int max_ms);
 

@@ -2,8 +2,8 @@
 /*
  * acceptor.c - accept4(2) in batches, admission, and the two reasons to pause: no room in the pool, no descriptors.
  *
- * Listening sockets are level-triggered: whatever a batch leaves in the backlog is reported again. So a batch ends when it has
- * taken as many as the one before, and the call that would only say EAGAIN is saved.
+ * Listening sockets are level-triggered: whatever a batch leaves in the backlog is reported again. So a batch ends when
+ * it has taken as many as the one before, and the call that would only say EAGAIN is saved.
  */
 #include "config.h"
 
@@ -102,8 +102,8 @@ acceptor_take_reserve(struct acceptor *acceptor)
 }
 
 /*
- * A pool that rejects tells its clients so even now: the reserve lends them a descriptor, one after another. The others stay
- * in the backlog until the back-off is over.
+ * A pool that rejects tells its clients so even now: the reserve lends them a descriptor, one after another. The others
+ * stay in the backlog until the back-off is over.
  */
 static void
 reject_with_reserve(struct acceptor *acceptor, struct listen_socket *socket)
@@ -141,7 +141,8 @@ begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error
 		acceptor->backoff_ms = BACKOFF_FIRST_MS;
 		acceptor->episodes++;
 		log_warning(LOG_EVENT_ACCEPT_PAUSED,
-			"listener '%s': cannot accept: %s; all listeners pause and try again, clients wait in the backlog",
+			"listener '%s': cannot accept: %s; all listeners pause and try again, clients wait in the "
+			"backlog",
 			socket->listener->name, errmsg_errno(error));
 	} else if (acceptor->backoff_ms < BACKOFF_MAX_MS) {
 		acceptor->backoff_ms *= 2;
@@ -169,12 +170,15 @@ end_episode(struct acceptor *acceptor)
 	uint64_t ms = (acceptor->loop->now_ns - acceptor->episode_started_ns) / CLOCK_NS_PER_MS;
 
 	acceptor->episode_started_ns = 0;
-	log_notice(LOG_EVENT_ACCEPT_RESUMED, "accepting again after %llu ms without descriptors or memory", (unsigned long long)ms);
+	log_notice(LOG_EVENT_ACCEPT_RESUMED, "accepting again after %llu ms without descriptors or memory",
+		(unsigned long long)ms);
 }
 
 /* ---- accepting ------------------------------------------------------------------ */
 
-/* How long it had waited in the kernel at least: the last ACK of the handshake came that long ago (tcp(7)). 1 ms steps. */
+/*
+ * How long it had waited in the kernel at least: the last ACK of the handshake came that long ago (tcp(7)). 1 ms steps.
+ */
 static uint32_t
 read_backlog_ms(int fd)
 {
@@ -288,10 +292,15 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 /* ---- life ------------------------------------------------------------------------- */
 
 int
-acceptor_init(struct acceptor *acceptor, struct loop *loop, const struct acceptor_sink *sink, struct listener_totals *totals)
+acceptor_init(
+	struct acceptor *acceptor, struct loop *loop, const struct acceptor_sink *sink, struct listener_totals *totals)
 {
-	*acceptor = (struct acceptor){
-		.magic = ACCEPTOR_MAGIC, .loop = loop, .sink = sink, .totals = totals, .max_connections = UINT64_MAX, .reserve_fd = -1};
+	*acceptor = (struct acceptor){.magic = ACCEPTOR_MAGIC,
+		.loop = loop,
+		.sink = sink,
+		.totals = totals,
+		.max_connections = UINT64_MAX,
+		.reserve_fd = -1};
 	list_init(&acceptor->sockets);
 	acceptor->backoff.fn = on_backoff_over;
 	acceptor_take_reserve(acceptor);

@@ -32,7 +32,10 @@ struct listener_totals;
 
 /* What the connections are handed to; joined to the pools by the daemon. Main thread. */
 struct acceptor_sink {
-	/* May the route's pool be given one more? Asked before each accept4(2); "no" promises an acceptor_signal_room(). */
+	/*
+	 * May the route's pool be given one more? Asked before each accept4(2); "no" promises an
+	 * acceptor_signal_room().
+	 */
 	bool (*has_room)(struct route *route);
 	/* Takes *accepted and sees to its end. */
 	void (*submit)(struct accepted *accepted);
@@ -42,24 +45,24 @@ struct acceptor_sink {
 
 struct acceptor {
 	uint32_t magic;
-	struct loop *loop;                 /* borrowed */
-	const struct acceptor_sink *sink;  /* static */
-	struct listener_totals *totals;    /* borrowed */
-	uint64_t max_connections;          /* public to write: of all listeners together */
-	bool wants_backlog_time;           /* public to write: ask TCP_INFO, because it will be logged */
-	struct list sockets;               /* private: acceptor.c, down to the end; those watched */
+	struct loop *loop;                /* borrowed */
+	const struct acceptor_sink *sink; /* static */
+	struct listener_totals *totals;   /* borrowed */
+	uint64_t max_connections;         /* public to write: of all listeners together */
+	bool wants_backlog_time;          /* public to write: ask TCP_INFO, because it will be logged */
+	struct list sockets;              /* private: acceptor.c, down to the end; those watched */
 	uint64_t last_id;
 	atomic_bool room_signalled;
-	int reserve_fd;                    /* given up for a moment when there is no other left; -1: could not be had */
-	struct timer backoff;              /* set: in an episode without descriptors or memory */
+	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
+	struct timer backoff; /* set: in an episode without descriptors or memory */
 	uint64_t backoff_ms;
-	uint64_t episode_started_ns;       /* 0: none */
+	uint64_t episode_started_ns; /* 0: none */
 	uint64_t episodes;
 };
 
 /* 0 or -errno. */
-CP_MUST_CHECK int acceptor_init(struct acceptor *acceptor, struct loop *loop, const struct acceptor_sink *sink,
-	struct listener_totals *totals);
+CP_MUST_CHECK int acceptor_init(
+	struct acceptor *acceptor, struct loop *loop, const struct acceptor_sink *sink, struct listener_totals *totals);
 /* Every socket must have been taken out. */
 void acceptor_fini(struct acceptor *acceptor);
 

@@ -35,7 +35,8 @@ admission_decide(struct accepted *accepted, uint64_t daemon_max_connections)
 	/* Only this thread raises the counts, so that a limit that holds here holds until the addition below. */
 	if (atomic_load_explicit(&listener->totals->held, memory_order_relaxed) >= daemon_max_connections)
 		return CONN_END_REFUSED_LIMIT;
-	if (rule->max_connections > 0 && atomic_load_explicit(&listener->held, memory_order_relaxed) >= rule->max_connections)
+	if (rule->max_connections > 0 &&
+		atomic_load_explicit(&listener->held, memory_order_relaxed) >= rule->max_connections)
 		return CONN_END_REFUSED_LIMIT;
 	if (rule->max_per_source > 0 && is_counted_by_source(accepted)) {
 		int rc = sources_add(listener->sources, &accepted->peer, rule->max_per_source);

@@ -11,8 +11,9 @@
 #include "net/conn.h"
 
 /*
- * Checks the access list, the limits of daemon and listener, and the one for each source, in this order. CONN_END_NONE: admitted,
- * accepted holds a place in the limits now (given back by admission_release). Else the reason for accepted_reject(). Main thread.
+ * Checks the access list, the limits of daemon and listener, and the one for each source, in this order. CONN_END_NONE:
+ * admitted, accepted holds a place in the limits now (given back by admission_release). Else the reason for
+ * accepted_reject(). Main thread.
  */
 CP_MUST_CHECK enum conn_end admission_decide(struct accepted *accepted, uint64_t daemon_max_connections);
 

@@ -60,7 +60,9 @@ deserves_message(enum conn_end why)
 	return why != CONN_END_REFUSED_ACCESS && why != CONN_END_QUEUE_RESET;
 }
 
-/* Closing with unread input makes the kernel send a reset, which can overtake the message: end the writing, then read. */
+/*
+ * Closing with unread input makes the kernel send a reset, which can overtake the message: end the writing, then read.
+ */
 static void
 send_busy_message(int fd, const char *message)
 {
@@ -164,9 +166,11 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 
 	describe_client(conn, client);
 	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
-		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served %.1f ms)",
+		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
+		"%.1f ms)",
 		(unsigned long long)conn->from.id, client, route->listener->name, conn_end_word(conn->end),
-		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns), as_ms(served_ns));
+		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns),
+		as_ms(served_ns));
 	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
 	log_record_add(&record, "LISTENER", "%s", route->listener->name);
 	log_record_add(&record, "SERVICE", "%s", route->rule->service.type->name);

@@ -24,10 +24,10 @@ struct route;
 
 /* Why a connection ended; the words are END= in its record (conn_end_word). */
 enum conn_end {
-	CONN_END_NONE,          /* it has not */
+	CONN_END_NONE, /* it has not */
 	/* served, then closed */
-	CONN_END_CLIENT,        /* the client ended it */
-	CONN_END_SERVICE,       /* the service ended it */
+	CONN_END_CLIENT,  /* the client ended it */
+	CONN_END_SERVICE, /* the service ended it */
 	CONN_END_IDLE,
 	CONN_END_LIFETIME,
 	CONN_END_SEND_TIMEOUT,
@@ -35,27 +35,27 @@ enum conn_end {
 	CONN_END_DRAIN,
 	CONN_END_ERROR,
 	/* rejected, never served */
-	CONN_END_REFUSED_ACCESS,  /* allow, deny */
-	CONN_END_REFUSED_LIMIT,   /* max_connections of the listener or the daemon */
-	CONN_END_REFUSED_SOURCE,  /* max_per_source */
-	CONN_END_REFUSED_MEMORY,  /* none left for it, or no descriptors */
+	CONN_END_REFUSED_ACCESS, /* allow, deny */
+	CONN_END_REFUSED_LIMIT,  /* max_connections of the listener or the daemon */
+	CONN_END_REFUSED_SOURCE, /* max_per_source */
+	CONN_END_REFUSED_MEMORY, /* none left for it, or no descriptors */
 	CONN_END_QUEUE_FULL,
 	CONN_END_QUEUE_TIMEOUT,
-	CONN_END_QUEUE_RESET,     /* the client was gone before its turn came */
-	CONN_END_QUEUE_DRAIN,     /* the daemon stopped before its turn came */
+	CONN_END_QUEUE_RESET, /* the client was gone before its turn came */
+	CONN_END_QUEUE_DRAIN, /* the daemon stopped before its turn came */
 	CONN_END_COUNT,
 	CONN_END_FIRST_REJECTED = CONN_END_REFUSED_ACCESS,
 };
 
 /* An accepted connection on its way to a worker; moved by value, so that waiting costs no allocation. */
 struct accepted {
-	int fd;               /* owned; -1 once moved on */
-	uint32_t backlog_ms;  /* it had waited in the kernel's backlog at least this long; 0: not asked */
+	int fd;              /* owned; -1 once moved on */
+	uint32_t backlog_ms; /* it had waited in the kernel's backlog at least this long; 0: not asked */
 	struct peer peer;
-	struct route *route;  /* one reference */
+	struct route *route; /* one reference */
 	uint64_t accepted_ns;
-	uint64_t id;          /* counts from 1, in order of acceptance */
-	bool admitted;        /* it holds a place in the limits */
+	uint64_t id;   /* counts from 1, in order of acceptance */
+	bool admitted; /* it holds a place in the limits */
 };
 
 #define CONN_MAGIC 0x636f6e6e
@@ -75,12 +75,15 @@ struct conn {
 const char *conn_end_word(enum conn_end end);
 
 /*
- * Ends an accepted connection that no worker took: sends the listener's busy_message (where the reason is load, not access),
- * closes, counts, gives back its place in the limits. Sets accepted->fd to -1 and drops the route. Any thread.
+ * Ends an accepted connection that no worker took: sends the listener's busy_message (where the reason is load, not
+ * access), closes, counts, gives back its place in the limits. Sets accepted->fd to -1 and drops the route. Any thread.
  */
 void accepted_reject(struct accepted *accepted, enum conn_end why);
 
-/* Counts it as queued: before it is pushed, so that the sum is never short; and no longer: once it was popped. Any thread. */
+/*
+ * Counts it as queued: before it is pushed, so that the sum is never short; and no longer: once it was popped. Any
+ * thread.
+ */
 void accepted_enter_queue(const struct accepted *accepted);
 void accepted_leave_queue(const struct accepted *accepted);
 

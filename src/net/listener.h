@@ -46,17 +46,17 @@ struct listener {
 	uint32_t magic;
 	atomic_uint refs; /* private: listener.c */
 	char *name;
-	uint64_t number;                   /* counts from 1, never used again */
+	uint64_t number; /* counts from 1, never used again */
 	struct listener_counters counters;
 	struct sources *sources;
-	struct listener_totals *totals;    /* borrowed */
-	_Atomic uint64_t held;             /* admitted and not yet ended: queued + active. The limits look at this */
+	struct listener_totals *totals; /* borrowed */
+	_Atomic uint64_t held;          /* admitted and not yet ended: queued + active. The limits look at this */
 
 	/* Main thread only. */
-	struct list sockets;               /* of struct listen_socket */
-	struct route *route;               /* for the connections accepted from now on; NULL: removed from the config */
-	struct list link;                  /* in the daemon's list */
-	uint64_t refusals_logged_ns;       /* private: refusals.c */
+	struct list sockets;         /* of struct listen_socket */
+	struct route *route;         /* for the connections accepted from now on; NULL: removed from the config */
+	struct list link;            /* in the daemon's list */
+	uint64_t refusals_logged_ns; /* private: refusals.c */
 	uint64_t refusals_logged[CONN_END_COUNT];
 };
 

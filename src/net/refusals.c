@@ -41,7 +41,8 @@ static bool
 has_unlogged(const struct listener *listener)
 {
 	for (int end = CONN_END_FIRST_REJECTED; end < CONN_END_COUNT; end++) {
-		if (atomic_load_explicit(&listener->counters.rejected[end], memory_order_relaxed) != listener->refusals_logged[end])
+		if (atomic_load_explicit(&listener->counters.rejected[end], memory_order_relaxed) !=
+			listener->refusals_logged[end])
 			return true;
 	}
 	return false;
@@ -61,8 +62,9 @@ refusals_log(struct listener *listener, uint64_t now_ns)
 		return true;
 	listener->refusals_logged_ns = now_ns;
 	sum = summarise(listener, summary);
-	log_record_init(&record, LOG_LEVEL_NOTICE, LOG_EVENT_CONNECTIONS_REFUSED, "listener '%s': refused %llu connection%s: %s",
-		listener->name, (unsigned long long)sum, sum == 1 ? "" : "s", summary);
+	log_record_init(&record, LOG_LEVEL_NOTICE, LOG_EVENT_CONNECTIONS_REFUSED,
+		"listener '%s': refused %llu connection%s: %s", listener->name, (unsigned long long)sum,
+		sum == 1 ? "" : "s", summary);
 	log_record_add(&record, "LISTENER", "%s", listener->name);
 	log_record_add(&record, "REFUSED", "%llu", (unsigned long long)sum);
 	log_record_commit(&record);

@@ -12,7 +12,10 @@ struct listener;
 
 #define REFUSALS_LOG_INTERVAL_MS 1000
 
-/* Logs what was rejected since the last line, unless that is less than the interval ago. True: something is left to log. Main thread. */
+/*
+ * Logs what was rejected since the last line, unless that is less than the interval ago. True: something is left to
+ * log. Main thread.
+ */
 bool refusals_log(struct listener *listener, uint64_t now_ns);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * route.c - the reference-counted joint between a listener, its rule in one generation of the config, its pool and its handler.
+ * route.c - the reference-counted joint between a listener, its rule in one generation of the config, its pool and its
+ * handler.
  */
 #include "config.h"
 
@@ -13,8 +14,8 @@
 #include "net/listener.h"
 
 struct route *
-route_new(struct conf *conf, const struct conf_listener *rule, struct listener *listener, const struct cp_handler *handler,
-	struct pool *pool)
+route_new(struct conf *conf, const struct conf_listener *rule, struct listener *listener,
+	const struct cp_handler *handler, struct pool *pool)
 {
 	struct route *route = mem_zalloc(sizeof(*route));
 

@@ -69,12 +69,13 @@ advice_for(int error, const struct address *address)
 }
 
 static void
-explain(struct errmsg *err, const struct conf_listener *rule, const struct address *address, const char *step, int error)
+explain(struct errmsg *err, const struct conf_listener *rule, const struct address *address, const char *step,
+	int error)
 {
 	const char *advice = advice_for(error, address);
 
-	errmsg_set(err, "listener '%s': cannot listen on %s: %s: %s%s%s", rule->name, address->text, step, errmsg_errno(error),
-		advice != NULL ? "; " : "", advice != NULL ? advice : "");
+	errmsg_set(err, "listener '%s': cannot listen on %s: %s: %s%s%s", rule->name, address->text, step,
+		errmsg_errno(error), advice != NULL ? "; " : "", advice != NULL ? advice : "");
 }
 
 /* ---- options ------------------------------------------------------------------------- */
@@ -105,8 +106,8 @@ set_options(int fd, const struct socket_option *options, size_t count, bool is_t
 }
 
 /*
- * What a live socket can take. TCP_NODELAY and SO_KEEPALIVE are set on the listening socket because accepted ones inherit them:
- * no system call for each connection.
+ * What a live socket can take. TCP_NODELAY and SO_KEEPALIVE are set on the listening socket because accepted ones
+ * inherit them: no system call for each connection.
  */
 static int
 set_live_options(int fd, const struct conf_listener *rule, bool is_tcp, const char **ret_key)
@@ -137,12 +138,14 @@ set_bind_options(int fd, const struct conf_listener *rule, const struct bind_tar
 
 	if (rc < 0)
 		return rc;
-	if (target->sa.ss_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) < 0) {
+	if (target->sa.ss_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) < 0) {
 		*ret_key = "ipv6_only";
 		return -errno;
 	}
 	if (rule->bind_to_device != NULL && target->sa.ss_family != AF_UNIX &&
-		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, rule->bind_to_device, (socklen_t)strlen(rule->bind_to_device) + 1) < 0) {
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, rule->bind_to_device,
+			(socklen_t)strlen(rule->bind_to_device) + 1) < 0) {
 		*ret_key = "bind_to_device";
 		return -errno;
 	}
@@ -252,7 +255,9 @@ open_tcp(const struct conf_listener *rule, const struct address *address, const 
 
 /* ---- unix: ------------------------------------------------------------------------------- */
 
-/* Does anybody accept there? A socket file that nobody listens on refuses (unix(7)); only that one may be taken over. */
+/*
+ * Does anybody accept there? A socket file that nobody listens on refuses (unix(7)); only that one may be taken over.
+ */
 static bool
 is_stale_socket(const struct sockaddr_un *sun, socklen_t length)
 {
@@ -318,7 +323,8 @@ note_unix_file(struct listen_socket *sock, const char *path)
 
 /* Mode and owner are set between bind(2) and listen(2): until then everybody is refused. */
 static int
-open_unix(struct listen_socket *sock, const struct conf_listener *rule, const struct address *address, const char **ret_step)
+open_unix(struct listen_socket *sock, const struct conf_listener *rule, const struct address *address,
+	const char **ret_step)
 {
 	struct bind_target target = {0};
 	struct sockaddr_un *sun = (struct sockaddr_un *)&target.sa;
@@ -353,9 +359,11 @@ open_unix(struct listen_socket *sock, const struct conf_listener *rule, const st
 /* ---- systemd: ------------------------------------------------------------------------------ */
 
 static int
-adopt_systemd(struct listen_socket *sock, const struct address *address, struct systemd_sockets *sockets, const char **ret_step)
+adopt_systemd(struct listen_socket *sock, const struct address *address, struct systemd_sockets *sockets,
+	const char **ret_step)
 {
-	*ret_step = "systemd passed no socket of that name (FileDescriptorName= in the .socket unit; sockets come at the start only)";
+	*ret_step = "systemd passed no socket of that name (FileDescriptorName= in the .socket unit; sockets come at "
+		    "the start only)";
 	for (size_t i = 0; sockets != NULL && i < sockets->count; i++) {
 		struct systemd_socket *passed = &sockets->items[i];
 		int listening = 0;
@@ -449,7 +457,8 @@ listen_socket_free(struct listen_socket **holder)
 	CP_ASSERT(!list_is_linked(&sock->acceptor_link));
 	list_remove(&sock->link);
 	/* The file first: who finds it must not find nobody behind it. */
-	if (sock->unix_path != NULL && lstat(sock->unix_path, &st) == 0 && st.st_dev == sock->unix_dev && st.st_ino == sock->unix_ino)
+	if (sock->unix_path != NULL && lstat(sock->unix_path, &st) == 0 && st.st_dev == sock->unix_dev &&
+		st.st_ino == sock->unix_ino)
 		(void)unlink(sock->unix_path);
 	fd_close(&sock->fd);
 	sock->magic = 0;
@@ -473,6 +482,7 @@ listen_socket_apply(struct listen_socket *sock, const struct conf_listener *rule
 		rc = -errno;
 	}
 	if (rc < 0)
-		errmsg_set(err, "listener '%s': cannot set %s on %s: %s", rule->name, step, sock->key, errmsg_errno(-rc));
+		errmsg_set(
+			err, "listener '%s': cannot set %s on %s: %s", rule->name, step, sock->key, errmsg_errno(-rc));
 	return rc;
 }

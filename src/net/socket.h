@@ -26,20 +26,20 @@ struct systemd_sockets;
 
 struct listen_socket {
 	uint32_t magic;
-	struct watch watch;         /* private: acceptor.c, down to the blank line */
-	struct acceptor *acceptor;  /* borrowed; set while watched */
-	struct list acceptor_link;  /* watched: in its list */
-	bool polled;                /* asked for events */
-	unsigned expect;            /* connections the next batch probably has */
-	unsigned full_batches;      /* in a row that were as large as expected */
+	struct watch watch;        /* private: acceptor.c, down to the blank line */
+	struct acceptor *acceptor; /* borrowed; set while watched */
+	struct list acceptor_link; /* watched: in its list */
+	bool polled;               /* asked for events */
+	unsigned expect;           /* connections the next batch probably has */
+	unsigned full_batches;     /* in a row that were as large as expected */
 
 	int fd;
-	char *key;                  /* the address as configured: what a reload recognises it by */
-	struct listener *listener;  /* borrowed; whom its connections belong to. NULL: not yet committed */
-	struct list link;           /* in listener->sockets */
+	char *key;                 /* the address as configured: what a reload recognises it by */
+	struct listener *listener; /* borrowed; whom its connections belong to. NULL: not yet committed */
+	struct list link;          /* in listener->sockets */
 	bool is_tcp;
-	bool is_inherited;          /* from systemd: the file of a Unix socket is not ours to remove */
-	char *unix_path;            /* to be removed at the end, if it is still the file that we made; NULL: none */
+	bool is_inherited; /* from systemd: the file of a Unix socket is not ours to remove */
+	char *unix_path;   /* to be removed at the end, if it is still the file that we made; NULL: none */
 	dev_t unix_dev;
 	ino_t unix_ino;
 };
@@ -50,13 +50,17 @@ struct listen_socket {
  */
 CP_MUST_CHECK struct listen_socket *listen_socket_open(const struct conf_listener *rule, const struct address *address,
 	struct systemd_sockets *sockets, struct errmsg *err);
-/* Closes and frees, removes the file of a Unix socket that is ours. It must not be watched. Accepts NULL, nulls the holder. */
+/*
+ * Closes and frees, removes the file of a Unix socket that is ours. It must not be watched. Accepts NULL, nulls the
+ * holder.
+ */
 void listen_socket_free(struct listen_socket **socket);
 
 /*
- * Sets on the live socket what rule says and a live socket can take. 0, or -errno with err naming the option; what was set
- * before stays set.
+ * Sets on the live socket what rule says and a live socket can take. 0, or -errno with err naming the option; what was
+ * set before stays set.
  */
-CP_MUST_CHECK int listen_socket_apply(struct listen_socket *socket, const struct conf_listener *rule, struct errmsg *err);
+CP_MUST_CHECK int listen_socket_apply(
+	struct listen_socket *socket, const struct conf_listener *rule, struct errmsg *err);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * sources.c - a chained hash table that grows and shrinks with what is in it.
  *
- * The hash is keyed by a secret of the process, so that a client with many addresses can't choose them to fall into one chain.
- * The lock is held for a few instructions, or for one growth; never across a system call but malloc's own.
+ * The hash is keyed by a secret of the process, so that a client with many addresses can't choose them to fall into one
+ * chain. The lock is held for a few instructions, or for one growth; never across a system call but malloc's own.
  */
 #include "config.h"
 
@@ -98,7 +98,8 @@ find_locked(struct sources *sources, const struct peer *peer)
 	struct source **at = &sources->buckets[hash & (sources->bucket_count - 1)];
 
 	lock_assert_held(&sources->lock);
-	while (*at != NULL && ((*at)->family != peer->family || memcmp((*at)->bytes, peer->bytes, sizeof(peer->bytes)) != 0))
+	while (*at != NULL &&
+		((*at)->family != peer->family || memcmp((*at)->bytes, peer->bytes, sizeof(peer->bytes)) != 0))
 		at = &(*at)->next;
 	return at;
 }

@@ -242,8 +242,8 @@ take_settings(struct pool *pool, const struct conf_pool *conf)
 }
 
 int
-pool_new(const struct conf_pool *conf, const struct pool_tasks *tasks, const struct pool_owner *owner, struct loop *loop,
-	struct pool **ret_pool)
+pool_new(const struct conf_pool *conf, const struct pool_tasks *tasks, const struct pool_owner *owner,
+	struct loop *loop, struct pool **ret_pool)
 {
 	struct pool *pool = mem_zalloc(sizeof(*pool));
 	int rc = -ENOMEM;
@@ -374,7 +374,8 @@ held_ns(const struct worker *worker, uint64_t now_ns)
 }
 
 void
-pool_report_stalls(struct pool *pool, uint64_t now_ns, void (*report)(struct pool *, const struct pool_stall *, void *), void *arg)
+pool_report_stalls(
+	struct pool *pool, uint64_t now_ns, void (*report)(struct pool *, const struct pool_stall *, void *), void *arg)
 {
 	/* A classic pool's handlers may block as they like. */
 	if (pool->stall_warning_ms == 0 || !pool_is_shared(pool))

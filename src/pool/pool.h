@@ -2,13 +2,13 @@
 /*
  * pool - a queue and the workers that share it.
  *
- * The main thread makes it, submits to it, and changes it in place on a reload; a removed pool lives until its last connection
- * has ended.
+ * The main thread makes it, submits to it, and changes it in place on a reload; a removed pool lives until its last
+ * connection has ended.
  *
  * SPREAD: connections that live long end up evenly over the workers, also when they come one by one. The acceptor wakes
  * the sleeping worker that has the fewest. A worker that is awake takes its fair share (all connections, queued ones
- * included, over the number of workers, rounded up) and leaves the rest: it wakes a sleeper for them, and it takes them after
- * all once they have waited for POOL_FAIR_WAIT_MS, because the others may be held up.
+ * included, over the number of workers, rounded up) and leaves the rest: it wakes a sleeper for them, and it takes them
+ * after all once they have waited for POOL_FAIR_WAIT_MS, because the others may be held up.
  */
 #ifndef CP_POOL_POOL_H
 #define CP_POOL_POOL_H
@@ -44,7 +44,7 @@ struct pool_tasks {
 
 /* What the pool tells the main thread. Called from any thread. */
 struct pool_owner {
-	void (*has_room)(void *arg); /* a queue that was full has room again */
+	void (*has_room)(void *arg);      /* a queue that was full has room again */
 	void (*worker_sleeps)(void *arg); /* a shared worker has nothing to do; it has announced so already */
 	void (*worker_ended)(void *arg);
 	void *arg;
@@ -52,30 +52,30 @@ struct pool_owner {
 
 struct pool {
 	uint32_t magic;
-	char *name;                               /* fixed, as are tasks, owner and loop */
+	char *name; /* fixed, as are tasks, owner and loop */
 	const struct pool_tasks *tasks;
 	const struct pool_owner *owner;
-	struct loop *loop;                        /* of the main thread */
+	struct loop *loop; /* of the main thread */
 	struct queue queue;
-	_Atomic uint64_t connections_per_worker;  /* settings: written by the main thread */
+	_Atomic uint64_t connections_per_worker; /* settings: written by the main thread */
 	_Atomic uint64_t queue_timeout_ms;
-	_Atomic unsigned worker_count;            /* those that run */
-	_Atomic uint64_t active;                  /* connections on all workers */
-	atomic_bool wants_room;                   /* the acceptor waits for has_room() */
+	_Atomic unsigned worker_count; /* those that run */
+	_Atomic uint64_t active;       /* connections on all workers */
+	atomic_bool wants_room;        /* the acceptor waits for has_room() */
 
-	struct cp_lock lock;                      /* LOCK_POOL; guards the two below: the main thread writes, workers read */
-	struct worker **workers;                  /* owned; those that retire included, in order of their numbers */
-	unsigned slots;                           /* how many they are */
+	struct cp_lock lock;     /* LOCK_POOL; guards the two below: the main thread writes, workers read */
+	struct worker **workers; /* owned; those that retire included, in order of their numbers */
+	unsigned slots;          /* how many they are */
 
 	/* Main thread only. */
-	bool rejects;                             /* queue_full = "reject" */
+	bool rejects; /* queue_full = "reject" */
 	bool closing;
 	uint64_t queue_limit;
 	uint64_t stack_bytes;
 	uint64_t stall_warning_ms;
 	unsigned next_number;
-	struct timer expiry;                      /* of the oldest in the queue */
-	struct list link;                         /* in the daemon's list */
+	struct timer expiry; /* of the oldest in the queue */
+	struct list link;    /* in the daemon's list */
 };
 
 /* Makes it and starts its workers. 0 or -errno. Caller owns. */
@@ -85,8 +85,8 @@ CP_MUST_CHECK int pool_new(const struct conf_pool *conf, const struct pool_tasks
 void pool_free(struct pool **pool);
 
 /*
- * A reload in two steps. prepare does what can fail: it starts the workers that will be too few. 0 or -errno; on failure, or if
- * the reload is given up, pool_revert() retires them again. commit takes everything over.
+ * A reload in two steps. prepare does what can fail: it starts the workers that will be too few. 0 or -errno; on
+ * failure, or if the reload is given up, pool_revert() retires them again. commit takes everything over.
  */
 CP_MUST_CHECK int pool_prepare(struct pool *pool, const struct conf_pool *conf);
 void pool_revert(struct pool *pool);
@@ -98,7 +98,9 @@ void pool_commit(struct pool *pool, const struct conf_pool *conf);
 bool pool_has_room(struct pool *pool);
 /* Takes *accepted: to the queue, or, when that is full or closed, to its rejection. */
 void pool_submit(struct pool *pool, struct accepted *accepted);
-/* After a batch: wakes as many sleeping workers as there are connections in the queue. True: it woke one. Any thread. */
+/*
+ * After a batch: wakes as many sleeping workers as there are connections in the queue. True: it woke one. Any thread.
+ */
 bool pool_wake(struct pool *pool);
 /* A worker of it sleeps: a connection would be served at once. */
 bool pool_has_sleeper(struct pool *pool);
@@ -107,7 +109,9 @@ bool pool_is_shared(const struct pool *pool);
 
 /* ---- the end ----------------------------------------------------------------------- */
 
-/* Nothing more comes in; workers end with their last connection. draining: the daemon stops, and handlers are told so. */
+/*
+ * Nothing more comes in; workers end with their last connection. draining: the daemon stops, and handlers are told so.
+ */
 void pool_close(struct pool *pool, bool draining);
 /* The drain is over: rejects what is queued, ends what is served. */
 void pool_cancel(struct pool *pool);
@@ -119,11 +123,12 @@ bool pool_reap(struct pool *pool);
 struct pool_stall {
 	unsigned worker;
 	uint64_t connection;
-	uint64_t listener;  /* its number */
+	uint64_t listener; /* its number */
 	uint64_t held_ms;
 };
 /* Calls report for each worker that one connection has held for stall_warning, once a stall. */
-void pool_report_stalls(struct pool *pool, uint64_t now_ns, void (*report)(struct pool *, const struct pool_stall *, void *), void *arg);
+void pool_report_stalls(struct pool *pool, uint64_t now_ns,
+	void (*report)(struct pool *, const struct pool_stall *, void *), void *arg);
 /* No shared worker (connections_per_worker > 1) has been held for longer than limit_ms. */
 bool pool_is_turning(struct pool *pool, uint64_t now_ns, uint64_t limit_ms);
 

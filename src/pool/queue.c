@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * queue.c - a ring under a mutex. A push and a pop are a few copies; what is dear about a queue between threads is waking the
- * other side, and that is the pool's concern.
+ * queue.c - a ring under a mutex. A push and a pop are a few copies; what is dear about a queue between threads is
+ * waking the other side, and that is the pool's concern.
  */
 #include "config.h"
 
@@ -139,7 +139,9 @@ queue_set_limit(struct queue *queue, unsigned limit)
 
 	CP_CHECK_MAGIC(queue, QUEUE_MAGIC);
 	CP_ASSERT(limit >= 1);
-	/* Only the main thread sets limits, so the size can be read without the lock; memory is had before it is taken. */
+	/*
+	 * Only the main thread sets limits, so the size can be read without the lock; memory is had before it is taken.
+	 */
 	if (limit > queue->size) {
 		ring = mem_zalloc_array(limit, sizeof(ring[0]));
 		if (ring == NULL)

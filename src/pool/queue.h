@@ -2,9 +2,9 @@
 /*
  * pool - the bounded queue, the workers that take from it, and their number. May include: base, conf, engine, net.
  *
- * queue.h - accepted connections in order of arrival. The acceptor pushes, workers pop; entries are moved by value. The lock
- * is never held across a system call. Invariant: 0 <= length <= limit, but a lowered limit lets what is
- * in it go out first; after queue_close() a push always fails.
+ * queue.h - accepted connections in order of arrival. The acceptor pushes, workers pop; entries are moved by value. The
+ * lock is never held across a system call. Invariant: 0 <= length <= limit, but a lowered limit lets what is in it go
+ * out first; after queue_close() a push always fails.
  */
 #ifndef CP_POOL_QUEUE_H
 #define CP_POOL_QUEUE_H
@@ -24,10 +24,10 @@ struct queue {
 	_Atomic unsigned length; /* this and the next: written under the lock; read by anybody as a hint */
 	_Atomic unsigned limit;
 
-	struct cp_lock lock;     /* LOCK_QUEUE; guards the fields down to the end */
+	struct cp_lock lock; /* LOCK_QUEUE; guards the fields down to the end */
 	struct accepted *ring;
-	unsigned size;           /* of the ring, >= limit */
-	unsigned head;           /* the oldest */
+	unsigned size; /* of the ring, >= limit */
+	unsigned head; /* the oldest */
 	bool closed;
 };
 

@@ -47,7 +47,7 @@ worker_has_room(const struct worker *worker)
 	uint64_t limit = atomic_load_explicit(&worker->pool->connections_per_worker, memory_order_relaxed);
 
 	return atomic_load(&worker->state) != WORKER_RETIRING &&
-		atomic_load_explicit(&worker->active, memory_order_relaxed) < limit;
+	       atomic_load_explicit(&worker->active, memory_order_relaxed) < limit;
 }
 
 /* See pool.h, SPREAD. */
@@ -96,13 +96,18 @@ worker_serve(struct worker *worker, struct accepted *accepted)
 		accepted_reject(accepted, CONN_END_REFUSED_MEMORY);
 		return;
 	}
-	conn_open(conn, accepted, (uint16_t)worker->number, now_ns > accepted->accepted_ns ? now_ns : accepted->accepted_ns);
-	atomic_store_explicit(&worker->active, atomic_load_explicit(&worker->active, memory_order_relaxed) + 1, memory_order_relaxed);
+	conn_open(conn, accepted, (uint16_t)worker->number,
+		now_ns > accepted->accepted_ns ? now_ns : accepted->accepted_ns);
+	atomic_store_explicit(
+		&worker->active, atomic_load_explicit(&worker->active, memory_order_relaxed) + 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->active, 1, memory_order_relaxed);
 	pool->tasks->start(&worker->sched, conn);
 }
 
-/* The acceptor stopped for want of room: tell it once the queue is down to three quarters, so that it takes a batch at a time. */
+/*
+ * The acceptor stopped for want of room: tell it once the queue is down to three quarters, so that it takes a batch at
+ * a time.
+ */
 static void
 announce_room(struct pool *pool)
 {
@@ -130,8 +135,8 @@ worker_take(struct worker *worker)
 		return;
 	loop_update_now(&worker->sched.loop);
 	now_ns = worker->sched.loop.now_ns;
-	count = queue_pop(&pool->queue, batch, room < TAKE_MAX ? (unsigned)room : TAKE_MAX, fair_share_of(worker, queued),
-		now_ns - POOL_FAIR_WAIT_MS * CLOCK_NS_PER_MS);
+	count = queue_pop(&pool->queue, batch, room < TAKE_MAX ? (unsigned)room : TAKE_MAX,
+		fair_share_of(worker, queued), now_ns - POOL_FAIR_WAIT_MS * CLOCK_NS_PER_MS);
 	if (count > 0)
 		announce_room(pool);
 	for (unsigned i = 0; i < count; i++)
@@ -220,8 +225,8 @@ worker_run(struct worker *worker)
 		worker_take(worker);
 		rc = loop_turn(loop, worker->declined ? POOL_FAIR_WAIT_MS : -1);
 		if (rc < 0)
-			log_error(LOG_EVENT_NONE, "pool '%s': worker %u: epoll_wait: %s", worker->pool->name, worker->number,
-				errmsg_errno(-rc));
+			log_error(LOG_EVENT_NONE, "pool '%s': worker %u: epoll_wait: %s", worker->pool->name,
+				worker->number, errmsg_errno(-rc));
 		if (atomic_load(&worker->cancelled) && atomic_exchange(&worker->cancelled, false))
 			slab_foreach(&worker->conns, cancel_task, worker);
 	}
@@ -237,7 +242,8 @@ worker_main(void *arg)
 	snprintf(name, sizeof(name), "cp-w%02u-%.7s", worker->number, pool->name);
 	(void)pthread_setname_np(pthread_self(), name);
 	if (fiber_thread_init() < 0)
-		log_warning(LOG_EVENT_NONE, "pool '%s': worker %u: no memory for a signal stack; a stack overflow will not be explained",
+		log_warning(LOG_EVENT_NONE,
+			"pool '%s': worker %u: no memory for a signal stack; a stack overflow will not be explained",
 			pool->name, worker->number);
 	worker_run(worker);
 	/* Fibers are this thread's: they are freed where they ran. */

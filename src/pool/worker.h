@@ -28,21 +28,21 @@ enum worker_state { WORKER_RUNNING, WORKER_CLOSING, WORKER_RETIRING };
 
 struct worker {
 	uint32_t magic;
-	unsigned number;           /* in its pool, from 0; fixed */
-	struct pool *pool;         /* borrowed; fixed */
+	unsigned number;   /* in its pool, from 0; fixed */
+	struct pool *pool; /* borrowed; fixed */
 	pthread_t thread;
-	atomic_int state;          /* enum worker_state; written by the main thread */
-	atomic_bool cancelled;     /* the drain is over: every connection ends now */
-	atomic_bool ended;         /* the thread is past its last use of anything of ours */
-	_Atomic unsigned active;   /* connections it has; written by this thread */
+	atomic_int state;        /* enum worker_state; written by the main thread */
+	atomic_bool cancelled;   /* the drain is over: every connection ends now */
+	atomic_bool ended;       /* the thread is past its last use of anything of ours */
+	_Atomic unsigned active; /* connections it has; written by this thread */
 
 	/* This thread only. */
-	struct sched sched;        /* but for what sched.h and loop.h give to others */
-	struct slab conns;         /* of pool->tasks->task_size each */
-	struct timer trim;         /* set: it has had no connection for a while, if that stays so */
-	bool declined;             /* it left connections in the queue to workers that have fewer */
+	struct sched sched; /* but for what sched.h and loop.h give to others */
+	struct slab conns;  /* of pool->tasks->task_size each */
+	struct timer trim;  /* set: it has had no connection for a while, if that stays so */
+	bool declined;      /* it left connections in the queue to workers that have fewer */
 
-	uint64_t stall_logged_ns;  /* main thread only: the stall that was logged */
+	uint64_t stall_logged_ns; /* main thread only: the stall that was logged */
 };
 
 /* Starts the thread. stack_bytes: of its fibers. 0 or -errno; on failure *ret_worker is untouched. Caller owns. */

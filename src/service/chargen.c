@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chargen.c - RFC 864: lines of 72 printing characters, each beginning one character later, for as long as the client reads.
+ * chargen.c - RFC 864: lines of 72 printing characters, each beginning one character later, for as long as the client
+ * reads.
  */
 #include "config.h"
 

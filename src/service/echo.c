@@ -21,4 +21,5 @@ echo_serve(struct cp_conn *conn)
 	return cp_send(conn, buf, (size_t)n) < 0 ? -1 : CP_PARK;
 }
 
-const struct cp_handler echo_handler = {.abi = CP_HANDLER_ABI, .name = "echo", .flags = CP_CLIENT_FIRST, .serve = echo_serve};
+const struct cp_handler echo_handler = {
+	.abi = CP_HANDLER_ABI, .name = "echo", .flags = CP_CLIENT_FIRST, .serve = echo_serve};

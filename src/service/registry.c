@@ -14,7 +14,9 @@
 static const struct option no_options[] = {OPT_END};
 
 #define PLAIN_SERVICE(word, text) \
-	{ .name = word, .group = {.path = "service " word, .help = text, .options = no_options, .size = 0} }
+	{ \
+		.name = word, .group = {.path = "service " word, .help = text, .options = no_options, .size = 0 } \
+	}
 
 static const struct conf_service_type types[] = {
 	PLAIN_SERVICE("echo", "Sends back what the client sends (RFC 862)."),

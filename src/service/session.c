@@ -2,9 +2,10 @@
 /*
  * session.c - when a connection's handler runs, when it waits, and how it ends.
  *
- * Everything here is on the connection's worker; session_wait() and session_yield() on its fiber, the rest on the worker's own stack.
- * The descriptor is edge-triggered and registered once (and once more when a send first has to wait). `readable` remembers
- * what the kernel said last, so that a read that came back short is not followed by one that only says EAGAIN.
+ * Everything here is on the connection's worker; session_wait() and session_yield() on its fiber, the rest on the
+ * worker's own stack. The descriptor is edge-triggered and registered once (and once more when a send first has to
+ * wait). `readable` remembers what the kernel said last, so that a read that came back short is not followed by one
+ * that only says EAGAIN.
  */
 #include "config.h"
 
@@ -27,7 +28,9 @@
 /* What a client may still send once its handler is done, and for how long. */
 #define LINGER_MS 2000
 #define LINGER_BYTES_MAX (1u << 20)
-/* Most clients close at once when they have read the end: one look a little later saves watching the descriptor for it. */
+/*
+ * Most clients close at once when they have read the end: one look a little later saves watching the descriptor for it.
+ */
 #define LINGER_GLANCE_MS 4
 
 static void session_run(struct session *session);
@@ -55,8 +58,8 @@ session_set_state(struct session *session, enum session_state state)
 	static const unsigned legal[] = {
 		[SESSION_NEW] = MAY(SESSION_PARKED) | MAY(SESSION_RUNNING) | MAY(SESSION_OVER),
 		[SESSION_PARKED] = MAY(SESSION_RUNNING) | MAY(SESSION_LINGERING) | MAY(SESSION_OVER),
-		[SESSION_RUNNING] = MAY(SESSION_PARKED) | MAY(SESSION_WAITING) | MAY(SESSION_YIELDED) | MAY(SESSION_LINGERING) |
-			MAY(SESSION_OVER),
+		[SESSION_RUNNING] = MAY(SESSION_PARKED) | MAY(SESSION_WAITING) | MAY(SESSION_YIELDED) |
+				    MAY(SESSION_LINGERING) | MAY(SESSION_OVER),
 		[SESSION_WAITING] = MAY(SESSION_RUNNING),
 		[SESSION_YIELDED] = MAY(SESSION_RUNNING) | MAY(SESSION_LINGERING) | MAY(SESSION_OVER),
 		[SESSION_LINGERING] = MAY(SESSION_OVER),
@@ -97,7 +100,8 @@ lifetime_end_ms(const struct session *session)
 static uint64_t
 progress_end_ms(const struct session *session)
 {
-	uint64_t limit_ms = waits_to_send(session) ? rule_of(session)->send_timeout_ms : rule_of(session)->idle_timeout_ms;
+	uint64_t limit_ms =
+		waits_to_send(session) ? rule_of(session)->send_timeout_ms : rule_of(session)->idle_timeout_ms;
 
 	return limit_ms > 0 ? session->active_ms + limit_ms : UINT64_MAX;
 }
@@ -174,14 +178,17 @@ linger_watched(struct session *session)
 	bool was_watched = session->watched;
 
 	timer_set(&session->sched->loop.wheel, &session->timer, loop_now_ms(&session->sched->loop) + LINGER_MS);
-	/* Registering reports at once what is there already; a descriptor that is registered may have told it before. */
+	/*
+	 * Registering reports at once what is there already; a descriptor that is registered may have told it before.
+	 */
 	if (watch_input(session) < 0 || (was_watched && session->readable && drain_input(session)))
 		finish(session);
 }
 
 /*
- * The handler is done and the client has not ended. Closing now would make the kernel answer whatever the client still sends, or
- * has sent, with a reset, and a reset can cost it the reply. So: end our side, drain its own, for a bounded time.
+ * The handler is done and the client has not ended. Closing now would make the kernel answer whatever the client still
+ * sends, or has sent, with a reset, and a reset can cost it the reply. So: end our side, drain its own, for a bounded
+ * time.
  */
 static void
 linger(struct session *session)
@@ -194,7 +201,8 @@ linger(struct session *session)
 	if (session->watched)
 		linger_watched(session);
 	else
-		timer_set(&session->sched->loop.wheel, &session->timer, loop_now_ms(&session->sched->loop) + LINGER_GLANCE_MS);
+		timer_set(&session->sched->loop.wheel, &session->timer,
+			loop_now_ms(&session->sched->loop) + LINGER_GLANCE_MS);
 }
 
 /* The glance, or the end of the client's time. */
@@ -221,8 +229,8 @@ conclude(struct session *session)
 		conn_set_end(&session->conn, end_for_errno(session->verdict_errno));
 	else
 		conn_set_end(&session->conn, session->client_ended ? CONN_END_CLIENT : CONN_END_SERVICE);
-	if (session->client_ended || session->conn.end == CONN_END_CLIENT_RESET || session->conn.end == CONN_END_SEND_TIMEOUT ||
-		session->conn.end == CONN_END_DRAIN)
+	if (session->client_ended || session->conn.end == CONN_END_CLIENT_RESET ||
+		session->conn.end == CONN_END_SEND_TIMEOUT || session->conn.end == CONN_END_DRAIN)
 		finish(session);
 	else
 		linger(session);
@@ -231,8 +239,9 @@ conclude(struct session *session)
 static void
 fail(struct session *session, const char *what, int error)
 {
-	log_warning(LOG_EVENT_NONE, "listener '%s': connection %llu ends: %s: %s", session->conn.from.route->listener->name,
-		(unsigned long long)session->conn.from.id, what, errmsg_errno(error));
+	log_warning(LOG_EVENT_NONE, "listener '%s': connection %llu ends: %s: %s",
+		session->conn.from.route->listener->name, (unsigned long long)session->conn.from.id, what,
+		errmsg_errno(error));
 	conn_set_end(&session->conn, CONN_END_ERROR);
 	finish(session);
 }
@@ -310,7 +319,10 @@ session_wait(struct session *session, bool to_read)
 	struct loop *loop = &session->sched->loop;
 	int rc = 0;
 
-	/* EPOLLOUT only once it is needed: with it, every new connection would begin with an event that says it can be written to. */
+	/*
+	 * EPOLLOUT only once it is needed: with it, every new connection would begin with an event that says it can be
+	 * written to.
+	 */
 	if (to_read || session->watches_output) {
 		rc = watch_input(session);
 	} else {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service - what a connection gets. May include: base, conf, engine, net, upstream and the public header; the handlers here
- * include the public header alone.
+ * service - what a connection gets. May include: base, conf, engine, net, upstream and the public header; the handlers
+ * here include the public header alone.
  *
- * session.h - a connection being served: joins a conn and its handler to the scheduler of its worker. handler.h's calls are
- * implemented here.
+ * session.h - a connection being served: joins a conn and its handler to the scheduler of its worker. handler.h's calls
+ * are implemented here.
  *
  *   SESSION_NEW -> PARKED       the handler waits for the client to speak (CP_CLIENT_FIRST, CP_PARK): no stack
  *               -> RUNNING      serve() is on the worker now
@@ -38,26 +38,26 @@ enum session_state {
 };
 
 struct session {
-	struct conn conn;           /* first: the worker knows only this */
-	struct sched *sched;        /* borrowed */
-	struct fiber *fiber;        /* suspended in WAITING and YIELDED; else NULL */
+	struct conn conn;    /* first: the worker knows only this */
+	struct sched *sched; /* borrowed */
+	struct fiber *fiber; /* suspended in WAITING and YIELDED; else NULL */
 	struct watch watch;
-	struct timer timer;         /* of the nearest deadline */
-	struct task task;           /* in YIELDED: runs in the next turn */
-	uint64_t active_ms;         /* when bytes last moved */
-	uint32_t lingered_bytes;    /* drained */
-	uint16_t error;             /* what every cp_ call fails with from now on; 0: nothing */
-	uint8_t state;              /* enum session_state; session_set_state() alone writes it */
-	uint8_t budget;             /* calls that may still go through before the fiber yields */
-	bool watched : 1;           /* in the loop's set */
-	bool watches_output : 1;    /* with EPOLLOUT */
-	bool readable : 1;          /* reading may give something: it was not yet told otherwise */
-	bool writable : 1;          /* likewise */
-	bool waits_to_read : 1;     /* in WAITING: for which of the two */
-	bool client_ended : 1;      /* the end of its input was read */
-	bool hangup_seen : 1;       /* the end of its input is known to come: no edge will tell of it again */
-	bool timed_out : 1;         /* in WAITING: the deadline passed */
-	int16_t verdict;            /* of the last serve() */
+	struct timer timer;      /* of the nearest deadline */
+	struct task task;        /* in YIELDED: runs in the next turn */
+	uint64_t active_ms;      /* when bytes last moved */
+	uint32_t lingered_bytes; /* drained */
+	uint16_t error;          /* what every cp_ call fails with from now on; 0: nothing */
+	uint8_t state;           /* enum session_state; session_set_state() alone writes it */
+	uint8_t budget;          /* calls that may still go through before the fiber yields */
+	bool watched : 1;        /* in the loop's set */
+	bool watches_output : 1; /* with EPOLLOUT */
+	bool readable : 1;       /* reading may give something: it was not yet told otherwise */
+	bool writable : 1;       /* likewise */
+	bool waits_to_read : 1;  /* in WAITING: for which of the two */
+	bool client_ended : 1;   /* the end of its input was read */
+	bool hangup_seen : 1;    /* the end of its input is known to come: no edge will tell of it again */
+	bool timed_out : 1;      /* in WAITING: the deadline passed */
+	int16_t verdict;         /* of the last serve() */
 	int16_t verdict_errno;
 };
 

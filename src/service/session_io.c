@@ -74,7 +74,10 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 		n = recv(session->conn.from.fd, buf, size, 0);
 		if (n > 0) {
 			session->conn.bytes_in += (uint64_t)n;
-			/* Less than asked for: the socket is empty, and a new edge will come (epoll(7)). But not for an end that was told already. */
+			/*
+			 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)). But not for an
+			 * end that was told already.
+			 */
 			if ((size_t)n < size && !session->hangup_seen)
 				session->readable = false;
 			note_progress(session);

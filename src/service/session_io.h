@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_io.h - between the two halves of the session: what the calls of handler.h (session_io.c) ask of the one that schedules
- * (session.c). Nobody else includes it.
+ * session_io.h - between the two halves of the session: what the calls of handler.h (session_io.c) ask of the one that
+ * schedules (session.c). Nobody else includes it.
  */
 #ifndef CP_SERVICE_SESSION_IO_H
 #define CP_SERVICE_SESSION_IO_H
@@ -13,8 +13,8 @@
 struct session;
 
 /*
- * Suspends the running fiber until its descriptor may be read (or written). 0; -ETIMEDOUT: the deadline passed; -ECANCELED: it must
- * end; -ENOMEM, -ENOSPC: the descriptor can't be watched. On the session's fiber only.
+ * Suspends the running fiber until its descriptor may be read (or written). 0; -ETIMEDOUT: the deadline passed;
+ * -ECANCELED: it must end; -ENOMEM, -ENOSPC: the descriptor can't be watched. On the session's fiber only.
  */
 CP_MUST_CHECK int session_wait(struct session *session, bool to_read);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * time.c - RFC 868: the seconds since 1900 as 32 bits in network byte order. They wrap on 2036-02-07; what a client makes
- * of that is its own affair, as it is with NTP's eras.
+ * time.c - RFC 868: the seconds since 1900 as 32 bits in network byte order. They wrap on 2036-02-07; what a client
+ * makes of that is its own affair, as it is with NTP's eras.
  */
 #include "config.h"
 
