@@ -92,8 +92,8 @@ def test_a_listener_moves_to_another_pool_and_the_old_one_goes():
 def test_what_needs_a_restart_is_said_and_left():
     with Daemon(listeners=LISTENER, pools=pool("workers = 1;")) as daemon:
         mark = daemon.log.mark()
-        daemon.reload(listeners=LISTENER.replace("pool =", 'socket_mode = "0600"; pool ='), pools=pool("workers = 1;"))
-        daemon.wait_log(r"listener 'echo': socket_mode .*restart", since=mark)
+        daemon.reload(listeners=LISTENER, pools=pool("workers = 1;"), daemon='user = "nobody";')
+        daemon.wait_log(r"daemon\.user.*nobody.*restart", since=mark)
         with daemon.connect("echo") as client:
             client.expect_echo()
 
