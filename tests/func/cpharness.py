@@ -50,6 +50,7 @@ PROGRAM_LIMIT = 900
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_SYS_RESOURCE = 1, 2, 10, 24
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP = 1, 24
+IP_BIND_ADDRESS_NO_PORT = 24
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 EXIT_SKIP = 77
@@ -109,7 +110,7 @@ def eventually(condition, describe):
 
 
 def make_config(listeners="", pools="", daemon="", log="", more=""):
-    """A config file of its parts; each part is the inside of its group. Clients that a test leaves open do not keep it."""
+    """A config file of its parts; each part is the inside of its group. Clients left open do not keep it for long."""
     if "drain_timeout" not in daemon:
         daemon += ' drain_timeout = "1s";'
     return "\n".join(part for part in (
@@ -214,6 +215,8 @@ def connect_to(address, source=None):
     try:
         sock.settimeout(LIMIT)
         if source:
+            # The port is chosen by connect(2), which may use one for several destinations.
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
         sock.connect(where)
     except OSError:

@@ -58,7 +58,8 @@ def test_the_descriptors_come_back():
             daemon.wait_accounted(CLIENTS, since=mark)
             daemon.wait_log(r"accepting again", since=mark)
         # The main thread opens one descriptor for good when it is under load for the first time.
-        eventually(lambda: daemon.fd_count() - before in (0, 1), lambda: f"{daemon.fd_count()} descriptors, {before} before")
+        eventually(lambda: daemon.fd_count() - before in (0, 1),
+                   lambda: f"{daemon.fd_count()} descriptors, {before} before")
 
 
 def test_a_reload_works_without_descriptors():

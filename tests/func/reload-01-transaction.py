@@ -171,7 +171,8 @@ def test_a_bad_config_changes_nothing_and_says_why():
                 name = fresh.name()
             expect(not os.path.exists(f"{daemon.dir}/new.sock"), "no socket file is left of a reload that failed")
             daemon.wait_closed(client=name, since=mark)
-            eventually(lambda: daemon.fd_count() == fds, lambda: f"{daemon.fd_count()} descriptors, {fds} before {what}")
+            eventually(lambda: daemon.fd_count() == fds,
+                       lambda: f"{daemon.fd_count()} descriptors, {fds} before {what}")
         client.close()
         daemon.reload(good)
 
