@@ -34,6 +34,8 @@
 #define FULL_BATCHES_TO_GROW 8u
 #define BACKOFF_FIRST_MS 10u
 #define BACKOFF_MAX_MS 500u
+/* Without a failure for so long an episode is over. At the limit each close lets one more in: that is no end yet. */
+#define EPISODE_CLEAR_MS 1000u
 
 /* ---- polling and pausing ---------------------------------------------------- */
 
@@ -42,8 +44,11 @@ set_polled(struct acceptor *acceptor, struct listen_socket *socket, bool polled)
 {
 	if (socket->polled == polled)
 		return;
-	/* Changing the events of a registered descriptor allocates nothing: it can't fail but by a bug. */
-	CP_ASSERT(loop_modify(acceptor->loop, &socket->watch, socket->fd, polled ? EPOLLIN : 0) == 0);
+	/*
+	 * Changing the events of a registered descriptor allocates nothing: it can't fail but by a bug. EPOLLHUP is told
+	 * even to those who ask for nothing; one shot of it keeps a socket that was shut down from turning the loop.
+	 */
+	CP_ASSERT(loop_modify(acceptor->loop, &socket->watch, socket->fd, polled ? EPOLLIN : EPOLLONESHOT) == 0);
 	socket->polled = polled;
 }
 
@@ -144,16 +149,19 @@ begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error
 			"listener '%s': cannot accept: %s; all listeners pause and try again, clients wait in the "
 			"backlog",
 			socket->listener->name, errmsg_errno(error));
-	} else if (acceptor->backoff_ms < BACKOFF_MAX_MS) {
+	} else {
 		acceptor->backoff_ms *= 2;
+		if (acceptor->backoff_ms > BACKOFF_MAX_MS)
+			acceptor->backoff_ms = BACKOFF_MAX_MS;
 	}
+	timer_clear(&acceptor->loop->wheel, &acceptor->episode_clear);
 	reject_with_reserve(acceptor, socket);
 	LIST_FOREACH (&acceptor->sockets, link, following)
 		set_polled(acceptor, CP_CONTAINER_OF(link, struct listen_socket, acceptor_link), false);
 	timer_set(&acceptor->loop->wheel, &acceptor->backoff, loop_now_ms(acceptor->loop) + acceptor->backoff_ms);
 }
 
-/* The pause is over, not yet the episode: that ends with the first connection that can be accepted. */
+/* The pause is over, not yet the episode. */
 static void
 on_backoff_over(struct timer *timer)
 {
@@ -164,13 +172,24 @@ on_backoff_over(struct timer *timer)
 	acceptor_resume(acceptor);
 }
 
+/* In an episode, one was accepted. */
 static void
-end_episode(struct acceptor *acceptor)
+note_success(struct acceptor *acceptor)
 {
+	acceptor->backoff_ms = BACKOFF_FIRST_MS;
+	if (!timer_is_set(&acceptor->episode_clear))
+		timer_set(&acceptor->loop->wheel, &acceptor->episode_clear,
+			loop_now_ms(acceptor->loop) + EPISODE_CLEAR_MS);
+}
+
+static void
+on_episode_clear(struct timer *timer)
+{
+	struct acceptor *acceptor = CP_CONTAINER_OF(timer, struct acceptor, episode_clear);
 	uint64_t ms = (acceptor->loop->now_ns - acceptor->episode_started_ns) / CLOCK_NS_PER_MS;
 
 	acceptor->episode_started_ns = 0;
-	log_notice(LOG_EVENT_ACCEPT_RESUMED, "accepting again after %llu ms without descriptors or memory",
+	log_notice(LOG_EVENT_ACCEPT_RESUMED, "accepting again after %llu ms without enough descriptors or memory",
 		(unsigned long long)ms);
 }
 
@@ -234,7 +253,7 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 		return -ECANCELED;
 	}
 	if (acceptor->episode_started_ns != 0)
-		end_episode(acceptor);
+		note_success(acceptor);
 	accepted.id = ++acceptor->last_id;
 	accepted.route = route_ref(route);
 	peer_from_sockaddr(&accepted.peer, (struct sockaddr *)&sa, length);
@@ -275,6 +294,9 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 	int rc = 0;
 
 	(void)events;
+	/* Another socket's event of the same turn has paused this one. */
+	if (!socket->polled)
+		return;
 	loop_update_now(loop);
 	while (rc == 0 && taken < socket->expect) {
 		if (!acceptor->sink->has_room(route)) {
@@ -303,6 +325,7 @@ acceptor_init(
 		.reserve_fd = -1};
 	list_init(&acceptor->sockets);
 	acceptor->backoff.fn = on_backoff_over;
+	acceptor->episode_clear.fn = on_episode_clear;
 	acceptor_take_reserve(acceptor);
 	return acceptor->reserve_fd < 0 ? -errno : 0;
 }
@@ -314,6 +337,7 @@ acceptor_fini(struct acceptor *acceptor)
 		return;
 	CP_ASSERT(list_is_empty(&acceptor->sockets));
 	timer_clear(&acceptor->loop->wheel, &acceptor->backoff);
+	timer_clear(&acceptor->loop->wheel, &acceptor->episode_clear);
 	fd_close(&acceptor->reserve_fd);
 	acceptor->magic = 0;
 }

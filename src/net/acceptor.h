@@ -56,6 +56,7 @@ struct acceptor {
 	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
 	struct timer backoff; /* set: in an episode without descriptors or memory */
 	uint64_t backoff_ms;
+	struct timer episode_clear;       /* set: the episode ends if there is no failure until then */
 	uint64_t episode_started_ns; /* 0: none */
 	uint64_t episodes;
 };
