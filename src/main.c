@@ -106,10 +106,10 @@ main(int argc, char **argv)
 		return inspect_options();
 	case ACTION_HELP:
 		print_help(stdout);
-		return DAEMON_EXIT_OK;
+		return inspect_finish();
 	case ACTION_VERSION:
 		puts(PACKAGE_STRING);
-		return DAEMON_EXIT_OK;
+		return inspect_finish();
 	case ACTION_USAGE:
 		break;
 	}

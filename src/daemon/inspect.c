@@ -28,9 +28,8 @@ load(const char *conf_path)
 	return conf;
 }
 
-/* Output that a full disk swallowed is no output. */
-static int
-finish_output(void)
+int
+inspect_finish(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return DAEMON_EXIT_OK;
@@ -47,7 +46,7 @@ inspect_check(const char *conf_path)
 		return DAEMON_EXIT_CONFIG;
 	printf("%s: the configuration is good\n", conf_path);
 	conf_unref(&conf);
-	return finish_output();
+	return inspect_finish();
 }
 
 int
@@ -59,12 +58,12 @@ inspect_dump(const char *conf_path)
 		return DAEMON_EXIT_CONFIG;
 	conf_dump(conf, stdout);
 	conf_unref(&conf);
-	return finish_output();
+	return inspect_finish();
 }
 
 int
 inspect_options(void)
 {
 	conf_help(registry_types(), stdout);
-	return finish_output();
+	return inspect_finish();
 }

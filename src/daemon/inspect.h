@@ -13,5 +13,7 @@ int inspect_check(const char *conf_path);
 int inspect_dump(const char *conf_path);
 /* Prints every option of the configuration file on standard output. Returns the exit code. */
 int inspect_options(void);
+/* Ends what was printed on standard output: what a full disk swallowed was not printed. Returns the exit code. */
+int inspect_finish(void);
 
 #endif
