@@ -20,7 +20,7 @@
 #include "base/defs.h"
 #include "base/list.h"
 
-#define LOGRING_SIZE 65536u
+#define LOGRING_SIZE 524288u
 
 /* Longest record that the ring takes. */
 #define LOGRING_RECORD_MAX 4096u
