@@ -24,6 +24,7 @@
 #include "daemon/reload.h"
 #include "daemon/watch.h"
 #include "engine/fiber.h"
+#include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
 
@@ -156,6 +157,7 @@ close_listeners(struct daemon *daemon)
 			acceptor_remove(&daemon->acceptor, sock);
 			listen_socket_free(&sock);
 		}
+		refusals_log_rest(listener);
 		route_unref(&listener->route);
 		listener_unref(&listener);
 	}
@@ -198,12 +200,12 @@ begin_stop(struct daemon *daemon, const char *reason)
 	struct list *following;
 	uint64_t drain_ms = daemon->conf->daemon.drain_timeout_ms;
 
+	/* First: who reads that it stops must find that it has. */
+	close_listeners(daemon);
 	systemd_notify_stopping();
 	log_notice(LOG_EVENT_STOPPING,
 		"stopping on %s: %" PRIu64 " connections may end by themselves for %" PRIu64 " ms", reason,
 		atomic_load_explicit(&daemon->totals.held, memory_order_relaxed), drain_ms);
-	watch_log_refusals(daemon);
-	close_listeners(daemon);
 	list_splice_back(&daemon->closing_pools, &daemon->pools);
 	LIST_FOREACH (&daemon->closing_pools, link, following)
 		pool_close(CP_CONTAINER_OF(link, struct pool, link), true);

@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/daemon.h"
+#include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
 #include "service/registry.h"
@@ -85,17 +86,28 @@ find_pool(struct daemon *daemon, const char *name)
 	return NULL;
 }
 
+/* With port 0 every listener has a port of its own: such a socket is only for the listener that has it already. */
+static bool
+may_take_over(const struct listen_socket *sock, const struct address *address, const struct listener *listener)
+{
+	bool is_any_port = address->kind == ADDRESS_TCP && address->port == 0;
+
+	return !sock->is_planned && strcmp(sock->key, address->text) == 0 &&
+		(!is_any_port || sock->listener == listener);
+}
+
 static struct listen_socket *
-find_socket(struct daemon *daemon, const char *key)
+find_socket(struct daemon *daemon, const struct address *address, const struct listener *listener)
 {
 	struct list *link;
 	struct list *following;
 
 	/* The acceptor's list has every open socket, whosever it is. */
-	LIST_FOREACH (&daemon->acceptor.sockets, link, following) {
+	LIST_FOREACH(&daemon->acceptor.sockets, link, following)
+	{
 		struct listen_socket *sock = CP_CONTAINER_OF(link, struct listen_socket, acceptor_link);
 
-		if (strcmp(sock->key, key) == 0)
+		if (may_take_over(sock, address, listener))
 			return sock;
 	}
 	return NULL;
@@ -165,19 +177,21 @@ generation_new(struct daemon *daemon, struct conf **conf)
 /* ---- preparing ------------------------------------------------------------------------------- */
 
 static int
-prepare_socket(struct generation *generation, struct planned_socket *planned, const struct conf_listener *rule,
-	const struct address *address, struct errmsg *err)
+prepare_socket(struct generation *generation, struct planned_listener *listener, struct planned_socket *planned,
+	const struct conf_listener *rule, const struct address *address, struct errmsg *err)
 {
 	struct daemon *daemon = generation->daemon;
 	int rc;
 
-	planned->socket = find_socket(daemon, address->text);
-	if (planned->socket != NULL)
-		return 0;
-	planned->socket = listen_socket_open(rule, address, &daemon->passed, err);
+	planned->socket = find_socket(daemon, address, listener->listener);
+	planned->is_new = planned->socket == NULL;
+	if (planned->is_new)
+		planned->socket = listen_socket_open(rule, address, &daemon->passed, err);
 	if (planned->socket == NULL)
 		return -EADDRNOTAVAIL;
-	planned->is_new = true;
+	planned->socket->is_planned = true;
+	if (!planned->is_new)
+		return 0;
 	rc = acceptor_add(&daemon->acceptor, planned->socket);
 	if (rc < 0)
 		errmsg_set(err, "listener '%s': cannot watch %s: %s", rule->name, address->text, errmsg_errno(-rc));
@@ -191,8 +205,8 @@ generation_prepare_sockets(struct generation *generation, struct errmsg *err)
 		const struct conf_listener *rule = generation->conf->listeners[i];
 
 		for (size_t k = 0; k < rule->addresses.count; k++) {
-			int rc = prepare_socket(
-				generation, &generation->listeners[i].sockets[k], rule, &rule->addresses.items[k], err);
+			int rc = prepare_socket(generation, &generation->listeners[i],
+				&generation->listeners[i].sockets[k], rule, &rule->addresses.items[k], err);
 
 			if (rc < 0)
 				return rc;
@@ -283,6 +297,9 @@ generation_abandon(struct generation **holder)
 		for (size_t k = 0; k < generation->conf->listeners[i]->addresses.count; k++) {
 			struct planned_socket *planned = &generation->listeners[i].sockets[k];
 
+			if (planned->socket == NULL)
+				continue;
+			planned->socket->is_planned = false;
 			if (planned->is_new)
 				close_socket(generation->daemon, planned->socket);
 		}
@@ -344,6 +361,7 @@ commit_sockets(struct generation *generation, struct list *unused)
 			list_remove(&sock->link);
 			list_push_back(&planned->listener->sockets, &sock->link);
 			sock->listener = planned->listener;
+			sock->is_planned = false;
 			if (!planned->sockets[k].is_new && listen_socket_apply(sock, rule, &err) < 0)
 				log_warning(LOG_EVENT_NONE, "%s, ignoring", err.text);
 		}
@@ -389,6 +407,7 @@ commit_listeners(struct generation *generation)
 	while ((link = list_pop_front(&removed)) != NULL) {
 		struct listener *listener = CP_CONTAINER_OF(link, struct listener, link);
 
+		refusals_log_rest(listener);
 		route_unref(&listener->route);
 		listener_unref(&listener);
 	}

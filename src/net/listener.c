@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "net/refusals.h"
 #include "net/sources.h"
 
 struct listener *
@@ -52,6 +53,8 @@ listener_unref(struct listener **holder)
 		return;
 	CP_ASSERT(list_is_empty(&listener->sockets) && !list_is_linked(&listener->link));
 	CP_ASSERT(atomic_load_explicit(&listener->held, memory_order_relaxed) == 0);
+	/* What was rejected after the listener had been taken off the daemon's list. */
+	refusals_log_rest(listener);
 	listener->magic = 0;
 	sources_free(&listener->sources);
 	mem_free(listener->name);

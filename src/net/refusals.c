@@ -48,25 +48,37 @@ has_unlogged(const struct listener *listener)
 	return false;
 }
 
-bool
-refusals_log(struct listener *listener, uint64_t now_ns)
+static void
+log_summary(struct listener *listener)
 {
 	struct log_record record;
 	char summary[SUMMARY_MAX];
-	uint64_t sum;
+	uint64_t sum = summarise(listener, summary);
 
-	if (!has_unlogged(listener))
-		return false;
-	if (listener->refusals_logged_ns != 0 &&
-		now_ns - listener->refusals_logged_ns < REFUSALS_LOG_INTERVAL_MS * CLOCK_NS_PER_MS)
-		return true;
-	listener->refusals_logged_ns = now_ns;
-	sum = summarise(listener, summary);
 	log_record_init(&record, LOG_LEVEL_NOTICE, LOG_EVENT_CONNECTIONS_REFUSED,
 		"listener '%s': refused %llu connection%s: %s", listener->name, (unsigned long long)sum,
 		sum == 1 ? "" : "s", summary);
 	log_record_add(&record, "LISTENER", "%s", listener->name);
 	log_record_add(&record, "REFUSED", "%llu", (unsigned long long)sum);
 	log_record_commit(&record);
+}
+
+bool
+refusals_log(struct listener *listener, uint64_t now_ns)
+{
+	if (!has_unlogged(listener))
+		return false;
+	if (listener->refusals_logged_ns != 0 &&
+		now_ns - listener->refusals_logged_ns < REFUSALS_LOG_INTERVAL_MS * CLOCK_NS_PER_MS)
+		return true;
+	listener->refusals_logged_ns = now_ns;
+	log_summary(listener);
 	return false;
+}
+
+void
+refusals_log_rest(struct listener *listener)
+{
+	if (has_unlogged(listener))
+		log_summary(listener);
 }

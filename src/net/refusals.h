@@ -17,5 +17,10 @@ struct listener;
  * log. Main thread.
  */
 bool refusals_log(struct listener *listener, uint64_t now_ns);
+/*
+ * Logs what is left at once. For a listener that the main thread looks at for the last time, or whose last user ends:
+ * so that the log's sums are whole.
+ */
+void refusals_log_rest(struct listener *listener);
 
 #endif

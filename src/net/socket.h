@@ -37,6 +37,7 @@ struct listen_socket {
 	char *key;                 /* the address as configured: what a reload recognises it by */
 	struct listener *listener; /* borrowed; whom its connections belong to. NULL: not yet committed */
 	struct list link;          /* in listener->sockets */
+	bool is_planned;            /* a generation that is being prepared has it */
 	bool is_tcp;
 	bool is_inherited; /* from systemd: the file of a Unix socket is not ours to remove */
 	char *unix_path;   /* to be removed at the end, if it is still the file that we made; NULL: none */
