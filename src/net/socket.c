@@ -41,21 +41,33 @@ struct bind_target {
 
 /* ---- what to say ------------------------------------------------------------------ */
 
+/* The steps whose errors mean something of their own. */
+static const char step_bind[] = "bind";
+static const char step_user[] = "socket_user";
+static const char step_group[] = "socket_group";
+static const char step_owner[] = "socket_user, socket_group";
+
 static const char *
-advice_for(int error, const struct address *address)
+advice_for(int error, const struct address *address, const char *step)
 {
+	if (step == step_user || step == step_group)
+		return error == ENOENT ? "this machine does not know that name" : NULL;
+	if (step == step_owner)
+		return error == EPERM ? "only root may give a file to another owner" : NULL;
 	switch (error) {
 	case EADDRINUSE:
 		return "another program listens there; find it with 'ss -lnp', or choose another address";
 	case EACCES:
 	case EPERM:
+		if (step != step_bind)
+			return NULL;
 		if (address->kind == ADDRESS_UNIX)
 			return "the folder must be writable for the daemon's user";
 		return "ports below 1024 need CAP_NET_BIND_SERVICE (the shipped unit grants it) or a start as root";
 	case EADDRNOTAVAIL:
 		return "no interface of this machine has that address; free_bind = true binds it all the same";
 	case ENOENT:
-		return "the folder does not exist";
+		return step == step_bind ? "the folder does not exist" : NULL;
 	case ENODEV:
 		return "bind_to_device names no network interface";
 	case EAFNOSUPPORT:
@@ -72,7 +84,7 @@ static void
 explain(struct errmsg *err, const struct conf_listener *rule, const struct address *address, const char *step,
 	int error)
 {
-	const char *advice = advice_for(error, address);
+	const char *advice = advice_for(error, address, step);
 
 	errmsg_set(err, "listener '%s': cannot listen on %s: %s: %s%s%s", rule->name, address->text, step,
 		errmsg_errno(error), advice != NULL ? "; " : "", advice != NULL ? advice : "");
@@ -221,7 +233,7 @@ bind_target_socket(const struct conf_listener *rule, const struct bind_target *t
 		return -errno;
 	rc = set_bind_options(fd, rule, target, ret_step);
 	if (rc == 0) {
-		*ret_step = "bind";
+		*ret_step = step_bind;
 		if (bind(fd, (const struct sockaddr *)&target->sa, target->length) < 0)
 			rc = -errno;
 	}
@@ -255,6 +267,14 @@ open_tcp(const struct conf_listener *rule, const struct address *address, const 
 
 /* ---- unix: ------------------------------------------------------------------------------- */
 
+static bool
+is_other_file(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
 /*
  * Does anybody accept there? A socket file that nobody listens on refuses (unix(7)); only that one may be taken over.
  */
@@ -284,7 +304,7 @@ set_unix_owner(const char *path, const struct conf_listener *rule, const char **
 	*ret_step = "socket_mode";
 	if (chmod(path, (mode_t)rule->socket_mode) < 0)
 		return -errno;
-	*ret_step = "socket_user";
+	*ret_step = step_user;
 	if (rule->socket_user != NULL) {
 		const struct passwd *user = getpwnam(rule->socket_user);
 
@@ -292,7 +312,7 @@ set_unix_owner(const char *path, const struct conf_listener *rule, const char **
 			return -ENOENT;
 		uid = user->pw_uid;
 	}
-	*ret_step = "socket_group";
+	*ret_step = step_group;
 	if (rule->socket_group != NULL) {
 		const struct group *group = getgrnam(rule->socket_group);
 
@@ -300,7 +320,7 @@ set_unix_owner(const char *path, const struct conf_listener *rule, const char **
 			return -ENOENT;
 		gid = group->gr_gid;
 	}
-	*ret_step = "socket_user, socket_group";
+	*ret_step = step_owner;
 	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0)
 		return -errno;
 	return 0;
@@ -337,6 +357,10 @@ open_unix(struct listen_socket *sock, const struct conf_listener *rule, const st
 	if (rc < 0)
 		return rc;
 	fd = bind_target_socket(rule, &target, ret_step);
+	if (fd == -EADDRINUSE && !is_abstract && is_other_file(sun->sun_path)) {
+		*ret_step = "what stands there is not a socket";
+		return -EEXIST;
+	}
 	if (fd == -EADDRINUSE && !is_abstract && is_stale_socket(sun, target.length)) {
 		if (unlink(sun->sun_path) < 0) {
 			*ret_step = "removing the stale socket file";
@@ -347,7 +371,9 @@ open_unix(struct listen_socket *sock, const struct conf_listener *rule, const st
 	if (fd < 0 || is_abstract)
 		return fd;
 	rc = note_unix_file(sock, sun->sun_path);
-	if (rc == 0)
+	if (rc < 0)
+		(void)unlink(sun->sun_path);
+	else
 		rc = set_unix_owner(sun->sun_path, rule, ret_step);
 	if (rc < 0) {
 		fd_close(&fd);
