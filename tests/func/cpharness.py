@@ -17,6 +17,7 @@ Python's standard library alone.
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import inspect
 import os
 import re
@@ -395,6 +396,9 @@ class Daemon:
         env.update(self.env)
         command = os.environ.get("CP_WRAPPER", "").split() + [CONNPOOLD, "-f", self.config_path] + self.args
         reader, writer = os.pipe()
+        # Python reads more slowly than a burst is written.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 1 << 20)
         try:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, env=env,
                                             cwd=self.dir, preexec_fn=self._in_child)

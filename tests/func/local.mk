@@ -31,3 +31,11 @@ EXTRA_DIST += tests/func/clientlib.py
 
 dist_check_SCRIPTS += $(CLIENT_FUNC_TESTS)
 TESTS += $(CLIENT_FUNC_TESTS)
+
+# Long runs, small by default; CP_SOAK=full runs them with the promised figures.
+SOAK_TESTS = \
+	tests/func/soak-03-overload.py
+EXTRA_DIST += tests/func/soaklib.py
+
+dist_check_SCRIPTS += $(SOAK_TESTS)
+TESTS += $(SOAK_TESTS)
