@@ -125,20 +125,28 @@ reject_queued(struct pool *pool, unsigned fair, uint64_t old_ns, enum conn_end w
 	} while (count == EXPIRE_BATCH);
 }
 
+/* For the oldest in the queue, under the time-out that is now in force. */
+static void
+arm_expiry(struct pool *pool)
+{
+	uint64_t timeout_ns = atomic_load_explicit(&pool->queue_timeout_ms, memory_order_relaxed) * CLOCK_NS_PER_MS;
+	uint64_t oldest_ns = queue_oldest_ns(&pool->queue);
+
+	if (timeout_ns == 0 || oldest_ns == UINT64_MAX)
+		timer_clear(&pool->loop->wheel, &pool->expiry);
+	else
+		timer_set(&pool->loop->wheel, &pool->expiry, (oldest_ns + timeout_ns) / CLOCK_NS_PER_MS + 1);
+}
+
 /* When no worker comes to take them out, those that are too old are told so all the same, when their time is up. */
 static void
 on_expiry(struct timer *timer)
 {
 	struct pool *pool = CP_CONTAINER_OF(timer, struct pool, expiry);
 	uint64_t timeout_ns = atomic_load_explicit(&pool->queue_timeout_ms, memory_order_relaxed) * CLOCK_NS_PER_MS;
-	uint64_t oldest_ns;
 
-	if (timeout_ns == 0)
-		return;
 	reject_queued(pool, 0, pool->loop->now_ns - timeout_ns, CONN_END_QUEUE_TIMEOUT);
-	oldest_ns = queue_oldest_ns(&pool->queue);
-	if (oldest_ns != UINT64_MAX)
-		timer_set(&pool->loop->wheel, timer, (oldest_ns + timeout_ns) / CLOCK_NS_PER_MS + 1);
+	arm_expiry(pool);
 }
 
 /* ---- the number of workers ---------------------------------------------------------------- */
@@ -334,6 +342,8 @@ pool_commit(struct pool *pool, const struct conf_pool *conf)
 	if (conf->stack_size_bytes != pool->stack_bytes)
 		retire_oldest(pool, atomic_load(&pool->worker_count));
 	take_settings(pool, conf);
+	/* Those that wait already are judged by the new time-out too. */
+	arm_expiry(pool);
 	/* Not above the size of the ring, which prepare has seen to: it can't fail. */
 	CP_ASSERT(queue_set_limit(&pool->queue, (unsigned)conf->queue_size) == 0);
 	retire_beyond(pool, (unsigned)conf->workers);
