@@ -23,12 +23,12 @@ struct sched {
 	struct loop loop;
 	struct fiber_pool *fibers;
 	sched_done_fn *done;
-	unsigned lingering; /* tasks that only wait for their client to close; they hold no room. This thread only */
 
 	/*
-	 * Written by this thread, read by the one that watches for stalls. Relaxed: a hint about the present, nothing
-	 * is published by it.
+	 * Written by this thread, read by those that look for a worker with room and by the one that watches for
+	 * stalls. Relaxed: a hint about the present, nothing is published by it.
 	 */
+	_Atomic unsigned lingering;        /* tasks that only wait for their client to close; they hold no room */
 	_Atomic uint64_t busy_since_ns;    /* start of the turn in which a task runs right now; 0: none does */
 	_Atomic uint64_t busy_connection;  /* its number */
 	_Atomic uint64_t busy_listener;    /* the number of its listener */
@@ -48,6 +48,23 @@ static inline void
 sched_leave(struct sched *sched)
 {
 	atomic_store_explicit(&sched->busy_since_ns, 0, memory_order_relaxed);
+}
+
+/* A task begins, or ends, to do nothing but wait for its client to close. */
+static inline void
+sched_begin_linger(struct sched *sched)
+{
+	unsigned lingering = atomic_load_explicit(&sched->lingering, memory_order_relaxed);
+
+	atomic_store_explicit(&sched->lingering, lingering + 1, memory_order_relaxed);
+}
+
+static inline void
+sched_end_linger(struct sched *sched)
+{
+	unsigned lingering = atomic_load_explicit(&sched->lingering, memory_order_relaxed);
+
+	atomic_store_explicit(&sched->lingering, lingering - 1, memory_order_relaxed);
 }
 
 #endif

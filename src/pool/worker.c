@@ -31,23 +31,25 @@
 
 /* ---- taking from the queue ------------------------------------------------------- */
 
+/* Exact on its own thread. Seen from another one the two counts need not be of one moment. */
 static uint64_t
 room_of(const struct worker *worker)
 {
 	uint64_t limit = atomic_load_explicit(&worker->pool->connections_per_worker, memory_order_relaxed);
 	unsigned active = atomic_load_explicit(&worker->active, memory_order_relaxed);
-	unsigned lingering = worker->sched.lingering < LINGERING_MAX ? worker->sched.lingering : LINGERING_MAX;
+	unsigned lingering = atomic_load_explicit(&worker->sched.lingering, memory_order_relaxed);
+	unsigned held;
 
-	return active - lingering < limit ? limit - (active - lingering) : 0;
+	if (lingering > LINGERING_MAX)
+		lingering = LINGERING_MAX;
+	held = active > lingering ? active - lingering : 0;
+	return held < limit ? limit - held : 0;
 }
 
 bool
 worker_has_room(const struct worker *worker)
 {
-	uint64_t limit = atomic_load_explicit(&worker->pool->connections_per_worker, memory_order_relaxed);
-
-	return atomic_load(&worker->state) != WORKER_RETIRING &&
-	       atomic_load_explicit(&worker->active, memory_order_relaxed) < limit;
+	return atomic_load(&worker->state) != WORKER_RETIRING && room_of(worker) > 0;
 }
 
 /* See pool.h, SPREAD. */

@@ -68,9 +68,9 @@ session_set_state(struct session *session, enum session_state state)
 
 	CP_ASSERT((legal[session->state] & MAY(state)) != 0);
 	if (session->state == SESSION_LINGERING)
-		session->sched->lingering--;
+		sched_end_linger(session->sched);
 	if (state == SESSION_LINGERING)
-		session->sched->lingering++;
+		sched_begin_linger(session->sched);
 	session->state = (uint8_t)state;
 }
 
