@@ -45,8 +45,9 @@ set_polled(struct acceptor *acceptor, struct listen_socket *socket, bool polled)
 	if (socket->polled == polled)
 		return;
 	/*
-	 * Changing the events of a registered descriptor allocates nothing: it can't fail but by a bug. EPOLLHUP is told
-	 * even to those who ask for nothing; one shot of it keeps a socket that was shut down from turning the loop.
+	 * Changing the events of a registered descriptor allocates nothing: it can't fail but by a bug. EPOLLHUP is
+	 * told even to those who ask for nothing; one shot of it keeps a socket that was shut down from turning the
+	 * loop.
 	 */
 	CP_ASSERT(loop_modify(acceptor->loop, &socket->watch, socket->fd, polled ? EPOLLIN : EPOLLONESHOT) == 0);
 	socket->polled = polled;

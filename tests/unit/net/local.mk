@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 NETFIXTURE = tests/unit/net/netfixture.c tests/unit/net/netfixture.h
+UNIT_TESTS += tests/unit/net/test_acceptor
+tests_unit_net_test_acceptor_SOURCES = tests/unit/net/test_acceptor.c $(NETFIXTURE)
+tests_unit_net_test_acceptor_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/net/test_acl
 tests_unit_net_test_acl_SOURCES = tests/unit/net/test_acl.c $(NETFIXTURE)
 tests_unit_net_test_acl_LDADD = $(UNIT_LIBS)

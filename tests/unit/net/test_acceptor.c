@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_acceptor - taking connections in batches, and the two reasons to pause: no room, no descriptors.
+ *
+ * The loop is turned by hand and the clock stands still, so that a back-off is over when the test says so.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/errmsg.h"
+#include "base/fdutil.h"
+#include "conf/conf.h"
+#include "engine/loop.h"
+#include "net/acceptor.h"
+#include "net/route.h"
+#include "net/socket.h"
+#include "netfixture.h"
+
+#define CLIENTS_MAX 256
+#define BUSY "busy_message = \"come again\\n\";"
+#define BUSY_TEXT "come again\n"
+/* The first pause and the longest, as acceptor.c has them. */
+#define BACKOFF_FIRST_MS 10
+#define BACKOFF_MAX_MS 500
+/* So long without a failure ends an episode. */
+#define EPISODE_CLEAR_MS 1000
+
+static struct loop loop;
+static struct acceptor acceptor;
+static struct listen_socket *listening;
+
+static int clients[CLIENTS_MAX];
+static unsigned client_count;
+
+/* ---- a sink ---------------------------------------------------------------------- */
+
+static bool room;
+static struct accepted taken[CLIENTS_MAX];
+static unsigned taken_count;
+static unsigned batches[CLIENTS_MAX]; /* what each flush was told */
+static unsigned batch_count;
+
+static bool
+has_room(struct route *route)
+{
+	ck_assert_ptr_eq(route, fixture.listener->route);
+	return room;
+}
+
+static void
+submit(struct accepted *accepted)
+{
+	accepted_enter_queue(accepted);
+	taken[taken_count++] = *accepted;
+}
+
+static void
+flush(struct route *route, unsigned count)
+{
+	ck_assert_ptr_eq(route, fixture.listener->route);
+	batches[batch_count++ % CLIENTS_MAX] = count;
+}
+
+static const struct acceptor_sink sink = {.has_room = has_room, .submit = submit, .flush = flush};
+
+static bool
+took(void *arg)
+{
+	return taken_count >= *(unsigned *)arg;
+}
+
+static void
+turn_until_taken(unsigned count)
+{
+	fixture_turn_until(&loop, took, &count);
+	ck_assert_uint_eq(taken_count, count);
+}
+
+/* What is wrong must show in some of them. */
+static void
+turn_some(void)
+{
+	for (int i = 0; i < 20; i++)
+		fixture_turn(&loop);
+}
+
+/* ---- set-up ------------------------------------------------------------------------ */
+
+static bool
+look_for_work(struct loop *self, void *arg)
+{
+	(void)self;
+	(void)arg;
+	return acceptor_has_work(&acceptor);
+}
+
+static void
+set_up(void)
+{
+	room = true;
+	taken_count = batch_count = client_count = 0;
+	ck_assert_int_eq(loop_init(&loop, look_for_work, NULL), 0);
+}
+
+static struct listen_socket *
+open_socket(void)
+{
+	struct errmsg err;
+	const struct conf_listener *rule = fixture.conf->listeners[0];
+	struct listen_socket *socket = listen_socket_open(rule, &rule->addresses.items[0], NULL, &err);
+
+	ck_assert_msg(socket != NULL, "%s", err.text);
+	socket->listener = fixture.listener;
+	list_push_back(&fixture.listener->sockets, &socket->link);
+	return socket;
+}
+
+/* An acceptor that polls the one listener. */
+static void
+begin(const char *pool, const char *options)
+{
+	fixture_open(pool, options, NULL);
+	ck_assert_int_eq(acceptor_init(&acceptor, &loop, &sink, &fixture.totals), 0);
+	listening = open_socket();
+	ck_assert_int_eq(acceptor_add(&acceptor, listening), 0);
+	acceptor_begin(&acceptor, listening);
+}
+
+static void
+tear_down(void)
+{
+	for (unsigned i = 0; i < taken_count; i++) {
+		accepted_leave_queue(&taken[i]);
+		accepted_reject(&taken[i], CONN_END_QUEUE_DRAIN);
+	}
+	while (client_count > 0)
+		close(clients[--client_count]);
+	if (listening != NULL)
+		acceptor_remove(&acceptor, listening);
+	listen_socket_free(&listening);
+	acceptor_fini(&acceptor);
+	loop_fini(&loop);
+}
+
+static int
+dial(const struct listen_socket *socket_to)
+{
+	struct sockaddr_storage sa;
+	socklen_t length = sizeof(sa);
+	int fd;
+
+	ck_assert_int_eq(getsockname(socket_to->fd, (struct sockaddr *)&sa, &length), 0);
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, length), 0);
+	clients[client_count++] = fd;
+	return fd;
+}
+
+static void
+dial_many(unsigned count)
+{
+	while (count-- > 0)
+		dial(listening);
+}
+
+/* ---- accepting ---------------------------------------------------------------------- */
+
+START_TEST(connections_come_in_order_and_whole)
+{
+	struct sockaddr_in sin;
+	socklen_t length = sizeof(sin);
+
+	begin("", "");
+	dial_many(3);
+	turn_until_taken(3);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_uint_eq(taken[i].id, i + 1);
+		ck_assert_int_eq(getsockname(clients[i], (struct sockaddr *)&sin, &length), 0);
+		ck_assert_uint_eq(taken[i].peer.family, AF_INET);
+		ck_assert_uint_eq(taken[i].peer.port, ntohs(sin.sin_port));
+		ck_assert_uint_eq(taken[i].accepted_ns, fixture_now_ns());
+		ck_assert(taken[i].admitted);
+		ck_assert_int_ne(fcntl(taken[i].fd, F_GETFD) & FD_CLOEXEC, 0);
+		ck_assert_int_ne(fcntl(taken[i].fd, F_GETFL) & O_NONBLOCK, 0);
+	}
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.accepted), 3);
+	fixture_check_sums(fixture.listener);
+}
+END_TEST
+
+START_TEST(a_socket_is_not_polled_before_it_begins)
+{
+	fixture_open("", "", NULL);
+	ck_assert_int_eq(acceptor_init(&acceptor, &loop, &sink, &fixture.totals), 0);
+	listening = open_socket();
+	ck_assert_int_eq(acceptor_add(&acceptor, listening), 0);
+	dial_many(1);
+	turn_some();
+	ck_assert_uint_eq(taken_count, 0);
+	acceptor_begin(&acceptor, listening);
+	turn_until_taken(1);
+}
+END_TEST
+
+START_TEST(a_socket_taken_out_leaves_its_clients_in_the_backlog)
+{
+	begin("", "");
+	acceptor_remove(&acceptor, listening);
+	acceptor_remove(&acceptor, listening);
+	dial_many(1);
+	turn_some();
+	ck_assert_uint_eq(taken_count, 0);
+	/* It is the very socket: whoever takes it in again finds them. */
+	ck_assert_int_eq(acceptor_add(&acceptor, listening), 0);
+	acceptor_begin(&acceptor, listening);
+	turn_until_taken(1);
+}
+END_TEST
+
+START_TEST(a_socket_that_was_never_added_can_be_taken_out)
+{
+	struct listen_socket *socket;
+
+	begin("", "");
+	socket = open_socket();
+	acceptor_remove(&acceptor, socket);
+	listen_socket_free(&socket);
+}
+END_TEST
+
+START_TEST(a_socket_that_cannot_be_watched_is_told)
+{
+	struct listen_socket *socket;
+
+	begin("", "");
+	socket = open_socket();
+	fd_close(&socket->fd);
+	ck_assert_int_eq(acceptor_add(&acceptor, socket), -EBADF);
+	acceptor_remove(&acceptor, socket);
+	listen_socket_free(&socket);
+}
+END_TEST
+
+START_TEST(unix_clients_come_without_an_address)
+{
+	char options[128];
+
+	snprintf(options, sizeof(options), "address = \"unix:%s\"; max_per_source = 1;", fixture_path("x.sock"));
+	begin("", options);
+	acceptor.wants_backlog_time = true;
+	dial_many(2);
+	turn_until_taken(2);
+	ck_assert_uint_eq(taken[0].peer.family, AF_UNIX);
+	ck_assert_uint_eq(taken[0].backlog_ms, 0);
+}
+END_TEST
+
+START_TEST(a_client_that_left_the_backlog_does_no_harm)
+{
+	struct linger reset = {.l_onoff = 1};
+
+	begin("", "");
+	dial_many(2);
+	ck_assert_int_eq(setsockopt(clients[0], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+	close(clients[0]);
+	clients[0] = clients[--client_count];
+	/* Linux hands the dead one out all the same; it is found out by reading. */
+	turn_until_taken(2);
+}
+END_TEST
+
+/* ---- batches ------------------------------------------------------------------------- */
+
+START_TEST(batches_grow_while_the_backlog_fills_them)
+{
+	begin("", "");
+	dial_many(40);
+	turn_until_taken(40);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_uint_eq(batches[i], 1);
+	for (unsigned i = 8; i < 16; i++)
+		ck_assert_uint_eq(batches[i], 2);
+	for (unsigned i = 16; i < 20; i++)
+		ck_assert_uint_eq(batches[i], 4);
+	ck_assert_uint_eq(batch_count, 20);
+}
+END_TEST
+
+START_TEST(a_batch_that_finds_the_backlog_empty_makes_the_next_smaller)
+{
+	begin("", "");
+	listening->expect = 64;
+	dial_many(3);
+	turn_until_taken(3);
+	ck_assert_uint_eq(batch_count, 1);
+	ck_assert_uint_eq(batches[0], 3);
+	ck_assert_uint_eq(listening->expect, 3);
+}
+END_TEST
+
+START_TEST(no_batch_is_larger_than_the_largest)
+{
+	begin("", "");
+	listening->expect = 64;
+	listening->full_batches = 7;
+	dial_many(130);
+	turn_until_taken(130);
+	ck_assert_uint_eq(batches[0], 64);
+	ck_assert_uint_eq(batches[1], 64);
+	ck_assert_uint_eq(batches[2], 2);
+}
+END_TEST
+
+/* ---- admission -------------------------------------------------------------------------- */
+
+START_TEST(what_is_not_admitted_is_counted_and_logged_and_not_submitted)
+{
+	char buf[64];
+	const char *text;
+
+	begin("", "max_connections = 1; " BUSY);
+	fixture_capture();
+	dial_many(2);
+	turn_until_taken(1);
+	while (listener_rejected(fixture.listener) == 0)
+		fixture_turn(&loop);
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "refused 1 connection: refused-limit 1") != NULL, "%s", text);
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.rejected[CONN_END_REFUSED_LIMIT]), 1);
+	ck_assert_int_eq(fixture_read_all(clients[1], buf, sizeof(buf)), (int)strlen(BUSY_TEXT));
+	fixture_check_sums(fixture.listener);
+}
+END_TEST
+
+START_TEST(the_daemon_s_limit_holds_for_all)
+{
+	begin("", "");
+	acceptor.max_connections = 2;
+	dial_many(3);
+	turn_until_taken(2);
+	while (listener_rejected(fixture.listener) == 0)
+		fixture_turn(&loop);
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.rejected[CONN_END_REFUSED_LIMIT]), 1);
+}
+END_TEST
+
+/* ---- room --------------------------------------------------------------------------------- */
+
+START_TEST(without_room_clients_wait_and_nothing_turns)
+{
+	begin("", "");
+	room = false;
+	dial_many(2);
+	while (listening->polled)
+		fixture_turn(&loop);
+	ck_assert_uint_eq(batch_count, 1);
+	turn_some();
+	ck_assert_uint_eq(batch_count, 1);
+	ck_assert_uint_eq(taken_count, 0);
+}
+END_TEST
+
+START_TEST(room_ends_the_wait)
+{
+	begin("", "");
+	room = false;
+	dial_many(2);
+	while (listening->polled)
+		fixture_turn(&loop);
+	room = true;
+	acceptor_resume(&acceptor);
+	ck_assert_msg(!listening->polled, "nobody has said so yet");
+	acceptor_signal_room(&acceptor);
+	ck_assert(acceptor_has_work(&acceptor));
+	acceptor_resume(&acceptor);
+	ck_assert(!acceptor_has_work(&acceptor));
+	turn_until_taken(2);
+}
+END_TEST
+
+START_TEST(a_signal_without_room_changes_nothing)
+{
+	begin("", "");
+	room = false;
+	dial_many(1);
+	while (listening->polled)
+		fixture_turn(&loop);
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+	ck_assert(!listening->polled);
+}
+END_TEST
+
+START_TEST(room_that_ends_in_the_middle_of_a_batch_ends_the_batch)
+{
+	begin("", "");
+	listening->expect = 8;
+	dial_many(1);
+	turn_until_taken(1);
+	room = false;
+	dial_many(3);
+	while (listening->polled)
+		fixture_turn(&loop);
+	ck_assert_uint_eq(taken_count, 1);
+	room = true;
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+	turn_until_taken(4);
+}
+END_TEST
+
+static void *
+signal_from_a_thread(void *arg)
+{
+	acceptor_signal_room(arg);
+	return NULL;
+}
+
+START_TEST(a_signal_from_another_thread_ends_the_sleep)
+{
+	pthread_t thread;
+
+	begin("", "");
+	ck_assert_int_eq(pthread_create(&thread, NULL, signal_from_a_thread, &acceptor), 0);
+	/* If the wake-up were lost this would never end. */
+	while (!acceptor_has_work(&acceptor))
+		ck_assert_int_eq(loop_turn(&loop, -1), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
+/* ---- out of descriptors ---------------------------------------------------------------------- */
+
+static void
+run_out(void)
+{
+	fixture_exhaust_descriptors();
+	while (!timer_is_set(&acceptor.backoff))
+		fixture_turn(&loop);
+}
+
+/* The pause is over, and the socket is found ready or not. */
+static void
+end_pause(uint64_t ms)
+{
+	fixture_advance_ms(ms);
+	fixture_turn(&loop);
+	turn_some();
+}
+
+START_TEST(an_episode_pauses_without_turning_and_is_told_once)
+{
+	const char *text;
+
+	begin("", "");
+	fixture_capture();
+	dial_many(1);
+	run_out();
+	ck_assert(!listening->polled);
+	turn_some();
+	ck_assert_uint_eq(batch_count, 1);
+	for (int i = 0; i < 10; i++)
+		end_pause(BACKOFF_MAX_MS);
+	ck_assert_uint_eq(batch_count, 11);
+	ck_assert_uint_eq(acceptor.episodes, 1);
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_MAX_MS);
+	ck_assert_uint_eq(taken_count, 1);
+	end_pause(EPISODE_CLEAR_MS);
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "listener 'web': cannot accept: Too many open files; all listeners pause") != NULL,
+		"%s", text);
+	ck_assert_msg(strstr(text, "accepting again after 6500 ms") != NULL, "%s", text);
+	ck_assert_uint_eq(fixture_count(text, "\n"), 2);
+}
+END_TEST
+
+START_TEST(the_pauses_grow_up_to_a_bound)
+{
+	uint64_t expected = BACKOFF_FIRST_MS;
+
+	begin("", "");
+	fixture_capture();
+	dial_many(1);
+	run_out();
+	for (int i = 0; i < 12; i++) {
+		ck_assert_uint_eq(acceptor.backoff_ms, expected);
+		end_pause(expected - 1);
+		ck_assert_msg(!listening->polled, "too early");
+		end_pause(1);
+		expected = expected * 2 < BACKOFF_MAX_MS ? expected * 2 : BACKOFF_MAX_MS;
+	}
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_MAX_MS);
+	(void)fixture_captured();
+}
+END_TEST
+
+START_TEST(the_next_episode_is_told_and_begins_with_a_short_pause)
+{
+	begin("", "");
+	fixture_capture();
+	for (unsigned i = 1; i <= 3; i++) {
+		dial_many(1);
+		run_out();
+		ck_assert_uint_eq(acceptor.episodes, i);
+		ck_assert_uint_eq(acceptor.backoff_ms, BACKOFF_FIRST_MS);
+		fixture_allow_descriptors();
+		end_pause(BACKOFF_FIRST_MS);
+		ck_assert_uint_eq(taken_count, i);
+		end_pause(EPISODE_CLEAR_MS);
+		ck_assert_uint_eq(acceptor.episode_started_ns, 0);
+	}
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "cannot accept"), 3);
+}
+END_TEST
+
+/* At the very limit each connection that closes lets one in. */
+START_TEST(one_that_gets_in_does_not_end_an_episode)
+{
+	begin("", "");
+	fixture_capture();
+	for (int i = 0; i < 5; i++) {
+		dial_many(1);
+		run_out();
+		fixture_allow_descriptors();
+		end_pause(BACKOFF_MAX_MS);
+	}
+	ck_assert_uint_eq(taken_count, 5);
+	ck_assert_uint_eq(acceptor.episodes, 1);
+	end_pause(EPISODE_CLEAR_MS);
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "\n"), 2);
+}
+END_TEST
+
+START_TEST(every_socket_pauses_and_every_socket_resumes)
+{
+	struct listen_socket *other, *late;
+
+	begin("", "");
+	fixture_capture();
+	other = open_socket();
+	late = open_socket();
+	ck_assert_int_eq(acceptor_add(&acceptor, other), 0);
+	ck_assert_int_eq(acceptor_add(&acceptor, late), 0);
+	acceptor_begin(&acceptor, other);
+	dial_many(1);
+	run_out();
+	ck_assert(!other->polled);
+	/* One that a reload brings meanwhile waits like the others, and a signal of room does not end the pause. */
+	acceptor_begin(&acceptor, late);
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+	ck_assert(!listening->polled && !other->polled && !late->polled);
+	fixture_allow_descriptors();
+	fixture_advance_ms(BACKOFF_FIRST_MS);
+	fixture_turn(&loop);
+	ck_assert(listening->polled && other->polled && late->polled);
+	turn_until_taken(1);
+	(void)fixture_captured();
+	acceptor_remove(&acceptor, other);
+	acceptor_remove(&acceptor, late);
+	listen_socket_free(&other);
+	listen_socket_free(&late);
+}
+END_TEST
+
+START_TEST(sockets_that_are_ready_together_begin_one_pause)
+{
+	struct listen_socket *other;
+
+	begin("", "");
+	fixture_capture();
+	other = open_socket();
+	ck_assert_int_eq(acceptor_add(&acceptor, other), 0);
+	acceptor_begin(&acceptor, other);
+	dial(listening);
+	dial(other);
+	run_out();
+	ck_assert_uint_eq(acceptor.backoff_ms, BACKOFF_FIRST_MS);
+	ck_assert_uint_eq(batch_count, 1);
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_FIRST_MS);
+	turn_until_taken(2);
+	(void)fixture_captured();
+	acceptor_remove(&acceptor, other);
+	listen_socket_free(&other);
+}
+END_TEST
+
+START_TEST(a_pool_that_waits_leaves_its_clients_in_the_backlog)
+{
+	begin("queue_full = \"wait\";", BUSY);
+	fixture_capture();
+	dial_many(3);
+	run_out();
+	ck_assert_uint_eq(listener_rejected(fixture.listener), 0);
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_FIRST_MS);
+	turn_until_taken(3);
+	(void)fixture_captured();
+}
+END_TEST
+
+START_TEST(a_pool_that_rejects_tells_them_by_the_reserve)
+{
+	char buf[64];
+	int reserve;
+
+	begin("queue_full = \"reject\";", BUSY);
+	fixture_capture();
+	dial_many(3);
+	reserve = acceptor.reserve_fd;
+	run_out();
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.rejected[CONN_END_REFUSED_MEMORY]), 3);
+	fixture_check_sums(fixture.listener);
+	ck_assert_int_eq(acceptor.reserve_fd, reserve);
+	fixture_allow_descriptors();
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(fixture_read_all(clients[i], buf, sizeof(buf)), (int)strlen(BUSY_TEXT));
+		ck_assert_int_eq(memcmp(buf, BUSY_TEXT, strlen(BUSY_TEXT)), 0);
+	}
+	ck_assert_uint_eq(taken_count, 0);
+	(void)fixture_captured();
+}
+END_TEST
+
+START_TEST(without_a_reserve_a_pool_that_rejects_waits_too)
+{
+	begin("queue_full = \"reject\";", BUSY);
+	fixture_capture();
+	dial_many(1);
+	acceptor_release_reserve(&acceptor);
+	/* The descriptor set free is used up by another. */
+	dial(listening);
+	run_out();
+	ck_assert_uint_eq(listener_rejected(fixture.listener), 0);
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_FIRST_MS);
+	ck_assert_int_ge(acceptor.reserve_fd, 0);
+	turn_until_taken(2);
+	(void)fixture_captured();
+}
+END_TEST
+
+/* Somebody who shares the socket has shut it down: nothing that a pause can mend, but no reason to turn either. */
+START_TEST(a_broken_socket_does_not_turn_the_loop)
+{
+	begin("", "");
+	fixture_capture();
+	ck_assert_int_eq(shutdown(listening->fd, SHUT_RDWR), 0);
+	while (!timer_is_set(&acceptor.backoff))
+		fixture_turn(&loop);
+	turn_some();
+	ck_assert_uint_eq(batch_count, 1);
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "cannot accept: Invalid argument"), 1);
+}
+END_TEST
+
+/* ---- the reserve ------------------------------------------------------------------------------- */
+
+START_TEST(the_reserve_can_be_lent_and_taken_back)
+{
+	begin("", "");
+	ck_assert_int_ge(acceptor.reserve_fd, 0);
+	acceptor_release_reserve(&acceptor);
+	ck_assert_int_eq(acceptor.reserve_fd, -1);
+	acceptor_release_reserve(&acceptor);
+	acceptor_take_reserve(&acceptor);
+	ck_assert_int_ge(acceptor.reserve_fd, 0);
+	ck_assert_int_ne(fcntl(acceptor.reserve_fd, F_GETFD) & FD_CLOEXEC, 0);
+	acceptor_take_reserve(&acceptor);
+}
+END_TEST
+
+START_TEST(a_start_without_a_reserve_fails)
+{
+	int rc;
+
+	fixture_exhaust_descriptors();
+	rc = acceptor_init(&acceptor, &loop, &sink, &fixture.totals);
+	fixture_allow_descriptors();
+	ck_assert_int_eq(rc, -EMFILE);
+}
+END_TEST
+
+static TCase *
+acceptor_case(Suite *suite, const char *name)
+{
+	TCase *tc = fixture_case(suite, name);
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	return tc;
+}
+
+static void
+add_accepting(Suite *suite)
+{
+	TCase *tc = acceptor_case(suite, "accepting");
+
+	tcase_add_test(tc, connections_come_in_order_and_whole);
+	tcase_add_test(tc, a_socket_is_not_polled_before_it_begins);
+	tcase_add_test(tc, a_socket_taken_out_leaves_its_clients_in_the_backlog);
+	tcase_add_test(tc, a_socket_that_was_never_added_can_be_taken_out);
+	tcase_add_test(tc, a_socket_that_cannot_be_watched_is_told);
+	tcase_add_test(tc, unix_clients_come_without_an_address);
+	tcase_add_test(tc, a_client_that_left_the_backlog_does_no_harm);
+	tc = acceptor_case(suite, "batches");
+	tcase_add_test(tc, batches_grow_while_the_backlog_fills_them);
+	tcase_add_test(tc, a_batch_that_finds_the_backlog_empty_makes_the_next_smaller);
+	tcase_add_test(tc, no_batch_is_larger_than_the_largest);
+	tc = acceptor_case(suite, "admission");
+	tcase_add_test(tc, what_is_not_admitted_is_counted_and_logged_and_not_submitted);
+	tcase_add_test(tc, the_daemon_s_limit_holds_for_all);
+}
+
+static void
+add_pausing(Suite *suite)
+{
+	TCase *tc = acceptor_case(suite, "room");
+
+	tcase_add_test(tc, without_room_clients_wait_and_nothing_turns);
+	tcase_add_test(tc, room_ends_the_wait);
+	tcase_add_test(tc, a_signal_without_room_changes_nothing);
+	tcase_add_test(tc, room_that_ends_in_the_middle_of_a_batch_ends_the_batch);
+	tcase_add_test(tc, a_signal_from_another_thread_ends_the_sleep);
+	tc = acceptor_case(suite, "out of descriptors");
+	tcase_add_test(tc, an_episode_pauses_without_turning_and_is_told_once);
+	tcase_add_test(tc, the_pauses_grow_up_to_a_bound);
+	tcase_add_test(tc, the_next_episode_is_told_and_begins_with_a_short_pause);
+	tcase_add_test(tc, one_that_gets_in_does_not_end_an_episode);
+	tcase_add_test(tc, every_socket_pauses_and_every_socket_resumes);
+	tcase_add_test(tc, sockets_that_are_ready_together_begin_one_pause);
+	tcase_add_test(tc, a_pool_that_waits_leaves_its_clients_in_the_backlog);
+	tcase_add_test(tc, a_pool_that_rejects_tells_them_by_the_reserve);
+	tcase_add_test(tc, without_a_reserve_a_pool_that_rejects_waits_too);
+	tcase_add_test(tc, a_broken_socket_does_not_turn_the_loop);
+	tc = acceptor_case(suite, "reserve");
+	tcase_add_test(tc, the_reserve_can_be_lent_and_taken_back);
+	tcase_add_test(tc, a_start_without_a_reserve_fails);
+}
+
+int
+main(void)
+{
+	Suite *suite = suite_create("net/acceptor");
+
+	add_accepting(suite);
+	add_pausing(suite);
+	return fixture_run(suite);
+}
