@@ -319,6 +319,9 @@ session_wait(struct session *session, bool to_read)
 	struct loop *loop = &session->sched->loop;
 	int rc = 0;
 
+	/* It has been told to end: nothing would wake it any more. */
+	if (session->error != 0)
+		return -session->error;
 	/*
 	 * EPOLLOUT only once it is needed: with it, every new connection would begin with an event that says it can be
 	 * written to.
