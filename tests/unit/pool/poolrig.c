@@ -248,7 +248,8 @@ unsigned
 rig_serve(enum rig_kind kind)
 {
 	unsigned started = rig_read(&rig.started);
-	unsigned id = rig_submit(kind, 0);
+	/* However slow this machine is, no queue_timeout is over. */
+	unsigned id = rig_submit(kind, RIG_FRESH);
 
 	(void)pool_wake(rig.pool);
 	rig_await(&rig.started, started + 1);
