@@ -74,6 +74,7 @@ struct ring_head {
 };
 
 static struct {
+	_Atomic bool configured;  /* relaxed: the main thread is alone when it matters */
 	_Atomic int level;        /* relaxed: a record more or less while it changes does no harm */
 	_Atomic int state;        /* enum log_state; released by the main thread, acquired by writers */
 	_Atomic uint64_t dropped; /* relaxed: a counter */
@@ -253,6 +254,9 @@ write_directly(const struct log_record *record)
 		.realtime_ns = realtime_now_ns(), .fields = record->data, .size = record->used};
 	struct logsink sink;
 
+	/* An error in the configuration has to find the journal before the configuration can say so. */
+	if (!atomic_exchange_explicit(&logger.configured, true, memory_order_relaxed))
+		logsink_configure(LOG_TARGET_AUTO);
 	/* Before the start, standard error is a person's or a pipe of his, and he gets every word. */
 	logsink_init(&sink, UINT64_MAX);
 	if (atomic_load_explicit(&logger.was_started, memory_order_relaxed))
@@ -451,6 +455,7 @@ logger_main(void *arg)
 void
 log_configure(enum log_target target, enum log_level level)
 {
+	atomic_store_explicit(&logger.configured, true, memory_order_relaxed);
 	logsink_configure(target);
 	atomic_store_explicit(&logger.level, (int)level, memory_order_relaxed);
 }

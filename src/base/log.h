@@ -95,7 +95,10 @@ void log_record_commit(struct log_record *record);
 
 /* ---- life cycle, main thread ------------------------------------------------- */
 
-/* AUTO: the journal when standard error is connected to it, else standard error. May be called again at any time. */
+/*
+ * AUTO: the journal when standard error is connected to it, else standard error. May be called again at any time. Until
+ * it is called, it is AUTO and LOG_LEVEL_INFO.
+ */
 void log_configure(enum log_target target, enum log_level level);
 /* Starts the logger thread (signals blocked by the caller). 0 or -errno. */
 CP_MUST_CHECK int log_start(void);

@@ -44,7 +44,11 @@ def test_a_configuration_error_is_not_retried():
     stopped(box)
     box.drop_in("[Service]\nExecStartPre=\n")
     box.configure(listeners="nonsense")
-    expect(box.systemctl("start", UNIT, check=False).returncode != 0, "systemctl start fails")
+    with Journal(box) as journal:
+        expect(box.systemctl("start", UNIT, check=False).returncode != 0, "systemctl start fails")
+        record = journal.wait_for("CONFIG_ERROR")
+    expect_equal(record["PRIORITY"], "3", "priority")
+    expect_match(r"connpoold\.conf:\d+", record["MESSAGE"], "message")
     expect_equal(box.show("ExecMainStatus"), "78", "exit status")
     expect_equal(box.show("ActiveState"), "failed", "state")
     expect_equal(box.show("NRestarts"), "0", "restarts")
