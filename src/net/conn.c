@@ -196,10 +196,11 @@ conn_close(struct conn *conn, uint64_t now_ns)
 	CP_ASSERT(conn->end != CONN_END_NONE && conn->end < CONN_END_FIRST_REJECTED);
 	listener = conn->from.route->listener;
 	counters = &listener->counters;
+	/* First: who reads in the log that one has ended may come at once, and must find its place free. */
+	admission_release(&conn->from);
 	if (conn->from.route->conf->log.connections && log_is_enabled(LOG_LEVEL_INFO))
 		log_closed(conn, now_ns);
 	fd_close(&conn->from.fd);
-	admission_release(&conn->from);
 	atomic_fetch_add_explicit(&counters->bytes_in, conn->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->closed, 1, memory_order_relaxed);
