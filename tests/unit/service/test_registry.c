@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_registry - the names that the config reader knows, and the handler behind each.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "connpoold/handler.h"
+#include "service/registry.h"
+#include "service/services.h"
+#include "../net/netfixture.h"
+
+static const struct cp_handler *
+handler_named(const char *name)
+{
+	for (const struct conf_service_type *type = registry_types(); type->name != NULL; type++) {
+		if (strcmp(type->name, name) == 0)
+			return registry_handler(type);
+	}
+	return NULL;
+}
+
+START_TEST(every_type_has_the_handler_of_its_name)
+{
+	for (const struct conf_service_type *type = registry_types(); type->name != NULL; type++) {
+		const struct cp_handler *handler = registry_handler(type);
+
+		ck_assert_ptr_nonnull(handler);
+		ck_assert_str_eq(handler->name, type->name);
+		ck_assert_uint_eq(handler->abi, CP_HANDLER_ABI);
+		ck_assert_ptr_nonnull(handler->serve);
+	}
+}
+END_TEST
+
+START_TEST(the_small_services_are_there)
+{
+	ck_assert_ptr_eq(handler_named("echo"), &echo_handler);
+	ck_assert_ptr_eq(handler_named("discard"), &discard_handler);
+	ck_assert_ptr_eq(handler_named("daytime"), &daytime_handler);
+	ck_assert_ptr_eq(handler_named("time"), &time_handler);
+	ck_assert_ptr_eq(handler_named("chargen"), &chargen_handler);
+	ck_assert_ptr_null(handler_named("nosuch"));
+}
+END_TEST
+
+START_TEST(every_type_has_its_place_in_the_option_table)
+{
+	for (const struct conf_service_type *type = registry_types(); type->name != NULL; type++) {
+		ck_assert_int_eq(strncmp(type->group.path, "service ", 8), 0);
+		ck_assert_str_eq(type->group.path + 8, type->name);
+		ck_assert_ptr_nonnull(type->group.options);
+		ck_assert_msg(strlen(type->group.help) > 0 && type->group.help[strlen(type->group.help) - 1] == '.',
+			"the help of '%s' is no sentence", type->name);
+	}
+}
+END_TEST
+
+START_TEST(no_name_stands_there_twice)
+{
+	for (const struct conf_service_type *a = registry_types(); a->name != NULL; a++) {
+		for (const struct conf_service_type *b = registry_types(); b != a; b++)
+			ck_assert_str_ne(a->name, b->name);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("service/registry");
+	TCase *tc = fixture_case(suite, "registry");
+
+	tcase_add_test(tc, every_type_has_the_handler_of_its_name);
+	tcase_add_test(tc, the_small_services_are_there);
+	tcase_add_test(tc, every_type_has_its_place_in_the_option_table);
+	tcase_add_test(tc, no_name_stands_there_twice);
+	return fixture_run(suite);
+}
