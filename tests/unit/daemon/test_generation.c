@@ -142,6 +142,8 @@ START_TEST(the_same_config_again_changes_nothing)
 		daemonrig_apply(BEFORE);
 	ck_assert_int_eq(fd_count_open(), descriptors);
 	ck_assert_uint_eq(daemonrig_pool("main")->slots, 2);
+	/* The list's and the route's. */
+	ck_assert_uint_eq(atomic_load(&daemonrig_listener("a")->refs), 2);
 	daemonrig_echo("$/a.sock");
 }
 END_TEST

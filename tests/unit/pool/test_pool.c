@@ -71,6 +71,20 @@ START_TEST(worker_that_lost_connections_gets_the_next)
 }
 END_TEST
 
+START_TEST(only_the_worker_with_the_fewest_is_woken)
+{
+	new_pool(3, 100);
+	rig_await(&rig.sleeps, 3);
+	/* Another one would decline, and so sleep once more. */
+	for (unsigned i = 1; i <= 12; i++) {
+		rig_await_sleep();
+		rig_serve(RIG_HOLD);
+		rig_await(&rig.sleeps, 3 + i);
+	}
+	ck_assert_uint_eq(rig_read(&rig.sleeps), 3 + 12);
+}
+END_TEST
+
 START_TEST(a_busy_worker_is_not_woken)
 {
 	new_pool(1, 100);
@@ -700,8 +714,8 @@ int
 main(void)
 {
 	const TTest *const spread[] = {connections_that_come_one_by_one_are_spread_evenly,
-		worker_that_lost_connections_gets_the_next, a_busy_worker_is_not_woken,
-		nobody_is_woken_for_an_empty_queue,
+		worker_that_lost_connections_gets_the_next, only_the_worker_with_the_fewest_is_woken,
+		a_busy_worker_is_not_woken, nobody_is_woken_for_an_empty_queue,
 		worker_declines_more_than_its_share_of_the_young, share_of_a_blocked_worker_is_taken_by_others_in_time,
 		who_declines_wakes_a_sleeper, classic_pool_serves_one_at_a_time, classic_workers_block_side_by_side,
 		a_burst_is_served_whole};
