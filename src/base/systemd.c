@@ -2,9 +2,9 @@
 /*
  * systemd - the one file that knows libsystemd.
  *
- * The library is loaded on the first call that finds work for it: a socket to notify, descriptors handed over, a
- * journal to write to. Main thread, except for the journal's part, which the logger's thread calls. Must never fail
- * the daemon: without systemd it serves all the same.
+ * The library is loaded on the first call that finds work for it: descriptors handed over, a watchdog, a journal. Main
+ * thread, except for the journal's part, which the logger's thread calls. Must never fail the daemon, nor hold it up:
+ * without systemd it serves all the same.
  */
 #include "config.h"
 
@@ -12,11 +12,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +31,8 @@
 
 /* STATUS= is one line in `systemctl status`; the manager takes datagrams of a few KiB. */
 #define NOTIFY_TEXT_MAX 1024
+/* What a manager that does not read may cost, for what it must not miss. */
+#define NOTIFY_WAIT_MS 500
 
 #ifdef HAVE_SYSTEMD
 
@@ -43,11 +49,12 @@
 static struct {
 	pthread_once_t once;
 	bool loaded;
-	__typeof__(&sd_notify) notify;
 	__typeof__(&sd_listen_fds_with_names) listen_fds_with_names;
 	__typeof__(&sd_watchdog_enabled) watchdog_enabled;
 	__typeof__(&sd_journal_sendv) journal_sendv;
 } library = {.once = PTHREAD_ONCE_INIT};
+
+static int notify_fd = -1;
 
 static void
 load_library(void)
@@ -56,13 +63,12 @@ load_library(void)
 
 	if (handle == NULL)
 		return;
-	library.notify = (__typeof__(library.notify))dlsym(handle, "sd_notify");
 	library.listen_fds_with_names =
 		(__typeof__(library.listen_fds_with_names))dlsym(handle, "sd_listen_fds_with_names");
 	library.watchdog_enabled = (__typeof__(library.watchdog_enabled))dlsym(handle, "sd_watchdog_enabled");
 	library.journal_sendv = (__typeof__(library.journal_sendv))dlsym(handle, "sd_journal_sendv");
-	library.loaded = library.notify != NULL && library.listen_fds_with_names != NULL &&
-		library.watchdog_enabled != NULL && library.journal_sendv != NULL;
+	library.loaded = library.listen_fds_with_names != NULL && library.watchdog_enabled != NULL &&
+		library.journal_sendv != NULL;
 }
 
 static bool
@@ -87,19 +93,72 @@ is_wanted(const char *variable)
 	return false;
 }
 
-static void
-notify(const char *state)
+/* Where the manager listens: a path, or "@NAME" in the abstract name space. 0 or -errno. */
+static int
+read_notify_address(struct sockaddr_un *address, socklen_t *ret_length)
+{
+	const char *text = getenv("NOTIFY_SOCKET");
+	size_t length = strlen(text);
+
+	if (text[0] != '/' && text[0] != '@')
+		return -EAFNOSUPPORT;
+	if (length >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(address->sun_path, text, length);
+	/* The end of an abstract name is told by its length alone, that of a path by its NUL too. */
+	*ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	if (text[0] == '@')
+		address->sun_path[0] = '\0';
+	else
+		++*ret_length;
+	return 0;
+}
+
+/* Opened once, so that there is one when the process has no descriptors left. 0 or -errno. */
+static int
+open_notify_socket(void)
+{
+	struct timeval timeout = {.tv_usec = NOTIFY_WAIT_MS * 1000};
+
+	if (notify_fd >= 0)
+		return 0;
+	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (notify_fd < 0)
+		return -errno;
+	if (setsockopt(notify_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) == 0)
+		return 0;
+	fd_close(&notify_fd);
+	return -EINVAL;
+}
+
+/*
+ * Not sd_notify(3): that takes a descriptor for each call and waits without bound while the manager's queue is full,
+ * and the acceptor must do neither. The protocol is the one that its manual documents for programs of their own.
+ */
+static bool
+notify(const char *state, bool is_essential)
 {
 	static bool told;
+	struct sockaddr_un address;
+	socklen_t length;
 	int rc;
 
-	if (!is_wanted("NOTIFY_SOCKET"))
-		return;
-	rc = library.notify(0, state);
+	if (getenv("NOTIFY_SOCKET") == NULL)
+		return true;
+	rc = read_notify_address(&address, &length);
+	if (rc == 0)
+		rc = open_notify_socket();
+	if (rc == 0 && sendto(notify_fd, state, strlen(state), MSG_NOSIGNAL | (is_essential ? 0 : MSG_DONTWAIT),
+			(const struct sockaddr *)&address, length) < 0)
+		rc = -errno;
+	if (rc == -EAGAIN && !is_essential)
+		return false;
 	if (rc < 0 && !told) {
 		log_warning(LOG_EVENT_NONE, "cannot notify the service manager: %s, ignoring", errmsg_errno(-rc));
 		told = true;
 	}
+	return true;
 }
 
 /* Copies what libsystemd allocated. The descriptors belong to the table in any case. */
@@ -171,10 +230,12 @@ systemd_journal_sendv(const struct iovec *fields, int count)
 
 #else /* !HAVE_SYSTEMD */
 
-static void
-notify(const char *state)
+static bool
+notify(const char *state, bool is_essential)
 {
 	(void)state;
+	(void)is_essential;
+	return true;
 }
 
 int
@@ -220,22 +281,22 @@ systemd_sockets_fini(struct systemd_sockets *sockets)
 }
 
 /* An assignment is a line: what comes after the status's first line would be taken for another one. */
-static void
-notify_with_status(const char *state, const char *status)
+static bool
+notify_with_status(const char *state, const char *status, bool is_essential)
 {
 	char text[NOTIFY_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "%sSTATUS=%.*s", state, (int)strcspn(status, "\n"), status);
-	notify(text);
+	return notify(text, is_essential);
 }
 
 void
 systemd_notify_ready(const char *status)
 {
 	if (status == NULL)
-		notify("READY=1");
+		(void)notify("READY=1", true);
 	else
-		notify_with_status("READY=1\n", status);
+		(void)notify_with_status("READY=1\n", status, true);
 }
 
 void
@@ -244,25 +305,25 @@ systemd_notify_reloading(void)
 	char text[NOTIFY_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_now_ns() / 1000);
-	notify(text);
+	(void)notify(text, true);
 }
 
 void
 systemd_notify_stopping(void)
 {
-	notify("STOPPING=1");
+	(void)notify("STOPPING=1", true);
 }
 
-void
+bool
 systemd_notify_status(const char *status)
 {
-	notify_with_status("", status);
+	return notify_with_status("", status, false);
 }
 
 void
 systemd_notify_watchdog(void)
 {
-	notify("WATCHDOG=1");
+	(void)notify("WATCHDOG=1", false);
 }
 
 bool

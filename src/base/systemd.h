@@ -35,11 +35,15 @@ CP_MUST_CHECK int systemd_sockets_init(struct systemd_sockets *sockets);
 /* Closes what was not taken. */
 void systemd_sockets_fini(struct systemd_sockets *sockets);
 
+/*
+ * A manager that does not read can hold up the first three for half a second each, and the others not at all.
+ */
 void systemd_notify_ready(const char *status);
 /* RELOADING=1 with MONOTONIC_USEC, as Type=notify-reload and Type=notify want it. */
 void systemd_notify_reloading(void);
 void systemd_notify_stopping(void);
-void systemd_notify_status(const char *status);
+/* False: the manager's queue is full, say it again later. True also when there is nobody to tell. */
+CP_MUST_CHECK bool systemd_notify_status(const char *status);
 void systemd_notify_watchdog(void);
 
 /* Microseconds within which the manager wants to hear of us (WATCHDOG_USEC for this process); 0: never. */

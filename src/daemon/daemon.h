@@ -57,7 +57,8 @@ struct daemon {
 	struct timer watchdog;
 	struct timer deadline;  /* of the drain, then of its end */
 	uint64_t watchdog_usec; /* 0: nobody wants to know */
-	char status[160];       /* as last told to systemd */
+	char status[160];       /* for systemd */
+	bool status_told;       /* systemd has taken it */
 };
 
 /* Serves conf_path until it is told to stop. Returns the exit code; everything was said in the log. */

@@ -55,10 +55,10 @@ watch_tell_status(struct daemon *daemon)
 
 	snprintf(status, sizeof(status), "%s: %zu listener%s, %" PRIu64 " connection%s, %" PRIu64 " queued",
 		words[daemon->state], listeners, listeners == 1 ? "" : "s", held, held == 1 ? "" : "s", queued);
-	if (strcmp(status, daemon->status) == 0)
+	if (daemon->status_told && strcmp(status, daemon->status) == 0)
 		return;
 	memcpy(daemon->status, status, sizeof(status));
-	systemd_notify_status(status);
+	daemon->status_told = systemd_notify_status(status);
 }
 
 /* ---- refusals and stalls -------------------------------------------------------------- */
@@ -73,12 +73,6 @@ log_refusals(struct daemon *daemon)
 	LIST_FOREACH (&daemon->listeners, link, following)
 		is_left |= refusals_log(CP_CONTAINER_OF(link, struct listener, link), daemon->loop.now_ns);
 	return is_left;
-}
-
-void
-watch_log_refusals(struct daemon *daemon)
-{
-	(void)log_refusals(daemon);
 }
 
 static const char *
@@ -149,22 +143,21 @@ on_tick(struct timer *timer)
 	report_stalls(daemon, &daemon->pools);
 	report_stalls(daemon, &daemon->closing_pools);
 	watch_tell_status(daemon);
-	if (is_left || atomic_load_explicit(&daemon->totals.held, memory_order_relaxed) > 0)
+	if (is_left || !daemon->status_told || atomic_load_explicit(&daemon->totals.held, memory_order_relaxed) > 0)
 		daemon_wake_tick(daemon);
 }
 
+/* Every one is asked, whatever the others answered. */
 static bool
-every_worker_turns(struct daemon *daemon)
+every_worker_turns(struct list *pools)
 {
-	uint64_t limit_ms = daemon->watchdog_usec / 1000 / 2;
+	bool all = true;
 	struct list *link;
 	struct list *following;
 
-	LIST_FOREACH (&daemon->pools, link, following) {
-		if (!pool_is_turning(CP_CONTAINER_OF(link, struct pool, link), clock_now_ns(), limit_ms))
-			return false;
-	}
-	return true;
+	LIST_FOREACH (pools, link, following)
+		all &= pool_is_turning(CP_CONTAINER_OF(link, struct pool, link));
+	return all;
 }
 
 static void
@@ -172,7 +165,7 @@ on_watchdog(struct timer *timer)
 {
 	struct daemon *daemon = CP_CONTAINER_OF(timer, struct daemon, watchdog);
 
-	if (every_worker_turns(daemon))
+	if (every_worker_turns(&daemon->pools))
 		systemd_notify_watchdog();
 	timer_set(
 		&daemon->loop.wheel, timer, loop_now_ms(&daemon->loop) + daemon->watchdog_usec / 1000 / WATCHDOG_FEEDS);

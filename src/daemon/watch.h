@@ -10,8 +10,6 @@ struct daemon;
 
 /* Sets up tick and watchdog; the acceptor's thread is the one that runs them. */
 void watch_begin(struct daemon *daemon);
-/* Logs the refusals that were counted and not yet logged. */
-void watch_log_refusals(struct daemon *daemon);
 /* Composes daemon->status from the counters and tells systemd if it has changed. */
 void watch_tell_status(struct daemon *daemon);
 
