@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "base/fdutil.h"
 #include "daemon/daemon.h"
 #include "daemon/inspect.h"
 
@@ -93,8 +94,11 @@ parse_command(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct command command = parse_command(argc, argv);
+	struct command command;
 
+	if (fd_hold_standard() < 0)
+		return DAEMON_EXIT_FAILURE;
+	command = parse_command(argc, argv);
 	switch (command.action) {
 	case ACTION_SERVE:
 		return daemon_run(command.conf_path);

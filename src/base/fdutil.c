@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,6 +32,19 @@ fd_close(int *fd)
 	if (close(closing) < 0)
 		CP_ASSERT(errno != EBADF);
 	errno = saved_errno;
+}
+
+int
+fd_hold_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* The lowest that is free, and so this one. Inherited by programs that it runs, as the others are. */
+		if (open("/dev/null", O_RDWR) != fd)
+			return -errno;
+	}
+	return 0;
 }
 
 int

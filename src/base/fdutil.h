@@ -24,6 +24,12 @@ fd_take(int *fd)
 	return taken;
 }
 
+/*
+ * Puts /dev/null where standard input, output or error is closed: else the next descriptor opened would take its place,
+ * and the log would be written to it. For the beginning of main(). 0 or -errno.
+ */
+CP_MUST_CHECK int fd_hold_standard(void);
+
 /* An eventfd, non-blocking and close-on-exec, or -errno. Caller owns. */
 CP_MUST_CHECK int fd_new_event(void);
 /* Adds 1 to an eventfd; never blocks, any thread, async-signal-safe. */

@@ -34,7 +34,8 @@ TESTS += $(CLIENT_FUNC_TESTS)
 
 # Long runs, small by default; CP_SOAK=full runs them with the promised figures.
 SOAK_TESTS = \
-	tests/func/soak-03-overload.py
+	tests/func/soak-03-overload.py \
+	tests/func/soak-05-hostile.py
 EXTRA_DIST += tests/func/soaklib.py
 
 dist_check_SCRIPTS += $(SOAK_TESTS)

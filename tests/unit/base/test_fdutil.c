@@ -93,6 +93,20 @@ START_TEST(take_moves_the_descriptor)
 }
 END_TEST
 
+START_TEST(closed_standard_descriptors_are_held)
+{
+	char byte;
+
+	ck_assert_int_eq(close(STDIN_FILENO), 0);
+	ck_assert_int_eq(close(STDERR_FILENO), 0);
+	ck_assert_int_eq(fd_hold_standard(), 0);
+	ck_assert_int_eq(read(STDIN_FILENO, &byte, 1), 0);
+	ck_assert_int_eq(write(STDERR_FILENO, "x", 1), 1);
+	ck_assert_int_eq(fd_hold_standard(), 0);
+	ck_assert_int_gt(open("/dev/null", O_RDONLY | O_CLOEXEC), STDERR_FILENO);
+}
+END_TEST
+
 START_TEST(event_is_close_on_exec_and_does_not_block)
 {
 	int fd = fd_new_event();
@@ -233,6 +247,9 @@ main(void)
 	tcase_add_test(tc, close_empties_the_holder_and_keeps_errno);
 	tcase_add_test(tc, closing_twice_aborts);
 	tcase_add_test(tc, take_moves_the_descriptor);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("standard");
+	tcase_add_test(tc, closed_standard_descriptors_are_held);
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("event");
 	tcase_add_test(tc, event_is_close_on_exec_and_does_not_block);
