@@ -90,6 +90,32 @@ START_TEST(nothing_is_told_twice)
 }
 END_TEST
 
+START_TEST(the_rest_is_told_at_once_whatever_was_told_before)
+{
+	const char *text;
+
+	refuse(CONN_END_QUEUE_FULL, 1);
+	ck_assert(!refusals_log(listener, SECOND_NS));
+	refuse(CONN_END_QUEUE_DRAIN, 2);
+	refusals_log_rest(listener);
+	refusals_log_rest(listener);
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "refused 2 connections: queue-drain 2") != NULL, "%s", text);
+	ck_assert_uint_eq(fixture_count(text, "listener 'web'"), 2);
+}
+END_TEST
+
+START_TEST(the_last_user_of_a_listener_tells_the_rest)
+{
+	const char *text;
+
+	refuse(CONN_END_QUEUE_RESET, 3);
+	listener_unref(&listener);
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "listener 'web': refused 3 connections: queue-reset 3") != NULL, "%s", text);
+}
+END_TEST
+
 START_TEST(every_reason_fits_into_a_line)
 {
 	const char *text;
@@ -115,6 +141,8 @@ main(void)
 	tcase_add_test(tc, what_follows_within_the_interval_waits);
 	tcase_add_test(tc, what_waited_is_told_when_the_interval_is_over);
 	tcase_add_test(tc, nothing_is_told_twice);
+	tcase_add_test(tc, the_rest_is_told_at_once_whatever_was_told_before);
+	tcase_add_test(tc, the_last_user_of_a_listener_tells_the_rest);
 	tcase_add_test(tc, every_reason_fits_into_a_line);
 	return fixture_run(suite);
 }
