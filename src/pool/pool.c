@@ -406,13 +406,14 @@ pool_report_stalls(
 }
 
 bool
-pool_is_turning(struct pool *pool, uint64_t now_ns, uint64_t limit_ms)
+pool_is_turning(struct pool *pool)
 {
+	bool all = true;
+
+	/* A classic pool's handlers may block as they like; a thread that has ended answers nobody. */
 	if (!pool_is_shared(pool))
 		return true;
-	for (unsigned i = 0; i < pool->slots; i++) {
-		if (held_ns(pool->workers[i], now_ns) > limit_ms * CLOCK_NS_PER_MS)
-			return false;
-	}
-	return true;
+	for (unsigned i = 0; i < pool->slots; i++)
+		all &= atomic_load(&pool->workers[i]->ended) || worker_is_turning(pool->workers[i]);
+	return all;
 }

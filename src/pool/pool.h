@@ -129,7 +129,7 @@ struct pool_stall {
 /* Calls report for each worker that one connection has held for stall_warning, once a stall. */
 void pool_report_stalls(struct pool *pool, uint64_t now_ns,
 	void (*report)(struct pool *, const struct pool_stall *, void *), void *arg);
-/* No shared worker (connections_per_worker > 1) has been held for longer than limit_ms. */
-bool pool_is_turning(struct pool *pool, uint64_t now_ns, uint64_t limit_ms);
+/* Has every shared worker (connections_per_worker > 1) gone round its loop since the last call? Asks them to again. */
+bool pool_is_turning(struct pool *pool);
 
 #endif

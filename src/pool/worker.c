@@ -206,7 +206,8 @@ has_work(struct loop *loop, void *arg)
 	const struct pool *pool = worker->pool;
 
 	(void)loop;
-	if (is_over(worker) || atomic_load(&worker->cancelled))
+	if (is_over(worker) || atomic_load(&worker->cancelled) ||
+		atomic_load(&worker->asked) != atomic_load(&worker->answered))
 		return true;
 	if (!worker->declined && queue_length(&pool->queue) > 0 && room_of(worker) > 0 &&
 		atomic_load(&worker->state) != WORKER_RETIRING)
@@ -226,6 +227,8 @@ worker_run(struct worker *worker)
 
 		worker_take(worker);
 		rc = loop_turn(loop, worker->declined ? POOL_FAIR_WAIT_MS : -1);
+		atomic_store_explicit(&worker->answered, atomic_load_explicit(&worker->asked, memory_order_relaxed),
+			memory_order_relaxed);
 		if (rc < 0)
 			log_error(LOG_EVENT_NONE, "pool '%s': worker %u: epoll_wait: %s", worker->pool->name,
 				worker->number, errmsg_errno(-rc));
@@ -330,6 +333,19 @@ worker_set_state(struct worker *worker, enum worker_state state)
 	CP_ASSERT(state != WORKER_RUNNING);
 	atomic_store(&worker->state, state);
 	loop_wake(&worker->sched.loop);
+}
+
+bool
+worker_is_turning(struct worker *worker)
+{
+	uint64_t asked = atomic_load(&worker->asked);
+
+	CP_CHECK_MAGIC(worker, WORKER_MAGIC);
+	if (atomic_load(&worker->answered) != asked)
+		return false;
+	atomic_store(&worker->asked, asked + 1);
+	loop_wake(&worker->sched.loop);
+	return true;
 }
 
 void

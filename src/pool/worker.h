@@ -31,10 +31,12 @@ struct worker {
 	unsigned number;   /* in its pool, from 0; fixed */
 	struct pool *pool; /* borrowed; fixed */
 	pthread_t thread;
-	atomic_int state;        /* enum worker_state; written by the main thread */
-	atomic_bool cancelled;   /* the drain is over: every connection ends now */
-	atomic_bool ended;       /* the thread is past its last use of anything of ours */
-	_Atomic unsigned active; /* connections it has; written by this thread */
+	atomic_int state;          /* enum worker_state; written by the main thread */
+	atomic_bool cancelled;     /* the drain is over: every connection ends now */
+	atomic_bool ended;         /* the thread is past its last use of anything of ours */
+	_Atomic uint64_t asked;    /* the main thread's question whether it still turns … */
+	_Atomic uint64_t answered; /* … and this thread's answer: the same number */
+	_Atomic unsigned active;   /* connections it has; written by this thread */
 
 	/* This thread only. */
 	struct sched sched; /* but for what sched.h and loop.h give to others */
@@ -53,6 +55,12 @@ void worker_set_state(struct worker *worker, enum worker_state state);
 void worker_cancel(struct worker *worker);
 /* Waits for the thread, which must have been told to end, and frees. Nulls the holder. */
 void worker_join(struct worker **worker);
+
+/*
+ * Main thread: has it gone round its loop since it was last asked? If so, it is asked anew, and woken to answer; if
+ * not, it still owes its answer. True for one never asked.
+ */
+bool worker_is_turning(struct worker *worker);
 
 /* Any thread: may it be given more? Hints. */
 bool worker_has_room(const struct worker *worker);

@@ -69,28 +69,42 @@ def expect_restart(box, journal, old):
     expect_equal(box.echo("tcp:127.0.0.1:7007", "anew"), "anew", "answer after the restart")
 
 
+def only_worker(pid):
+    workers = [thread for name, thread in threads(pid).items() if name != "cp-log" and thread != pid]
+    expect_equal(len(workers), 1, f"workers among {sorted(threads(pid))}")
+    return workers[0]
+
+
 def test_a_handler_that_hangs_ends_in_a_restart():
     if os.uname().machine not in SENDING:
         raise Skip(f"the numbers of system calls on {os.uname().machine} are not known here")
     box = service(drop_in=QUICK, pools=POOL, listeners=f"{ECHO}, {BUSY}")
     old = box.show("MainPID")
     pid = box.main_pid()
-    workers = [thread for name, thread in threads(pid).items() if name != "cp-log" and thread != pid]
-    expect_equal(len(workers), 1, f"workers among {sorted(threads(pid))}")
+    worker = only_worker(pid)
 
     def is_sending():
-        with open(f"/proc/{pid}/task/{workers[0]}/syscall", encoding="ascii") as stream:
+        with open(f"/proc/{pid}/task/{worker}/syscall", encoding="ascii") as stream:
             return int(stream.read().split()[0]) in SENDING[os.uname().machine]
 
     client = box.start(["sh", "-c", "connpool-client connect tcp:127.0.0.1:7019 > /dev/null"])
     with Journal(box) as journal:
-        with held(workers[0], is_sending):
+        with held(worker, is_sending):
             stalled = journal.wait_for("WORKER_STALLED")
             expect_equal((stalled["LISTENER"], stalled["SERVICE"]), ("busy", "chargen"), "who is said to hang")
             wait_for_timeout(journal)
         expect_restart(box, journal, old)
     client.kill()
     client.communicate()
+
+
+def test_an_idle_worker_that_does_not_wake_ends_in_a_restart():
+    box = service(drop_in=QUICK, pools=POOL)
+    old = box.show("MainPID")
+    with Journal(box) as journal:
+        with held(only_worker(box.main_pid())):
+            wait_for_timeout(journal)
+        expect_restart(box, journal, old)
 
 
 def test_a_process_that_stands_still_ends_in_a_restart():
