@@ -257,25 +257,31 @@ class Log:
         with self.changed:
             return len(self.lines)
 
-    def wait(self, pattern, since=0, count=1):
-        """The match of the count-th line from since on that matches; waits for it."""
+    def wait_next(self, pattern, position):
+        """The match of the first line from position on that matches, and the position after it; waits for it."""
         pattern = re.compile(pattern)
         deadline = time.monotonic() + LIMIT
-        found, position = 0, since
         with self.changed:
             while True:
                 while position < len(self.lines):
                     match = pattern.search(self.lines[position])
                     position += 1
                     if match:
-                        found += 1
-                        if found == count:
-                            return match
+                        return match, position
                 left = deadline - time.monotonic()
                 if self.ended or left <= 0:
                     why = "the daemon has ended" if self.ended else f"not within {LIMIT} s"
-                    raise Failure(f"waiting for log line {pattern.pattern!r} ({found} of {count} came): {why}")
+                    raise Failure(f"waiting for log line {pattern.pattern!r}: {why}")
                 self.changed.wait(left)
+
+    def wait(self, pattern, since=0, count=1):
+        """The match of the count-th line from since on that matches; waits for it."""
+        for found in range(count):
+            try:
+                match, since = self.wait_next(pattern, since)
+            except Failure as failure:
+                raise Failure(f"{failure} ({found} of {count} came)") from None
+        return match
 
     def find(self, pattern, since=0):
         """The matches in what is there already."""
@@ -511,10 +517,9 @@ class Daemon:
         """Until each of total connections is in the log: by its record, in a sum of refusals, or among the records that
         the log says it had to drop (a burst may be longer than its ring; they are counted, never lost in silence)."""
         pattern = r"closed: [a-z-]+ \(|: refused (\d+) connection|(\d+) log records? (?:were|was) dropped"
-        accounted = count = 0
+        accounted = 0
         while accounted < total:
-            count += 1
-            match = self.log.wait(pattern, since, count)
+            match, since = self.log.wait_next(pattern, since)
             accounted += int(match.group(1) or match.group(2) or 1)
         return accounted
 

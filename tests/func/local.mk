@@ -34,7 +34,10 @@ TESTS += $(CLIENT_FUNC_TESTS)
 
 # Long runs, small by default; CP_SOAK=full runs them with the promised figures.
 SOAK_TESTS = \
+	tests/func/soak-01-clients.py \
+	tests/func/soak-02-reload.py \
 	tests/func/soak-03-overload.py \
+	tests/func/soak-04-memory.py \
 	tests/func/soak-05-hostile.py
 EXTRA_DIST += tests/func/soaklib.py
 

@@ -20,7 +20,8 @@ import time
 from cpharness import CONNPOOLD, LIMIT, Daemon, connect_to, eventually, expect, expect_equal, main, make_config
 from soaklib import Crowd, Sums, need_program, size
 
-SERVICES = ",".join(f'{{ name = "{name}"; address = "tcp:127.0.0.1:0"; service = "{name}"; send_timeout = "2s"; }}'
+SERVICES = ",".join(f'{{ name = "{name}"; address = "tcp:127.0.0.1:0"; service = "{name}"; send_timeout = "2s";'
+                    " send_buffer = 16384; }"
                     for name in ("echo", "discard", "daytime", "time", "chargen"))
 
 
