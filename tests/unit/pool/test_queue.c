@@ -373,7 +373,8 @@ main(void)
 		push_fails_when_full, push_fails_when_closed, a_full_queue_that_closes_says_closed,
 		oldest_is_that_of_the_next_to_come_out};
 	const TTest *const fair[] = {beyond_the_fair_share_only_the_old_come_out,
-		the_fair_share_comes_out_however_young, nothing_fair_and_nothing_old_is_nothing, max_bounds_the_old_too, the_old_count_towards_the_fair_share};
+		the_fair_share_comes_out_however_young, nothing_fair_and_nothing_old_is_nothing, max_bounds_the_old_too,
+		the_old_count_towards_the_fair_share};
 	const TTest *const limit[] = {raising_keeps_what_is_inside_in_order, lowering_lets_what_is_inside_out_first,
 		lowered_and_raised_again_needs_no_memory, no_memory_on_raising_changes_nothing,
 		no_memory_makes_no_queue};
