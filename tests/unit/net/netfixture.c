@@ -252,6 +252,16 @@ fixture_read_all(int fd, char *buf, unsigned size)
 	return (int)used;
 }
 
+void
+fixture_expect_no_reset(int fd)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+	ck_assert_msg(error == 0, "it was reset: %s", strerror(error));
+}
+
 /* ---- running out ---------------------------------------------------------------------- */
 
 static struct rlimit descriptors_before;

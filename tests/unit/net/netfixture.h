@@ -63,6 +63,9 @@ void fixture_check_sums(const struct listener *listener);
 /* Reads until the end of the stream; the length, or -errno. */
 int fixture_read_all(int fd, char *buf, unsigned size);
 
+/* The other end has not reset the connection: with a reset, what was sent before can be lost on its way. */
+void fixture_expect_no_reset(int fd);
+
 /* ---- time and turns --------------------------------------------------------- */
 
 void fixture_advance_ms(uint64_t ms);

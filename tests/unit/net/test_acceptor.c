@@ -10,7 +10,9 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +48,7 @@ static unsigned client_count;
 /* ---- a sink ---------------------------------------------------------------------- */
 
 static bool room;
+static unsigned room_left; /* so many more, then there is none */
 static struct accepted taken[CLIENTS_MAX];
 static unsigned taken_count;
 static unsigned batches[CLIENTS_MAX]; /* what each flush was told */
@@ -55,7 +58,7 @@ static bool
 has_room(struct route *route)
 {
 	ck_assert_ptr_eq(route, fixture.listener->route);
-	return room;
+	return room && room_left-- > 0;
 }
 
 static void
@@ -109,6 +112,7 @@ static void
 set_up(void)
 {
 	room = true;
+	room_left = UINT_MAX;
 	taken_count = batch_count = client_count = 0;
 	ck_assert_int_eq(loop_init(&loop, look_for_work, NULL), 0);
 }
@@ -407,17 +411,19 @@ START_TEST(room_that_ends_in_the_middle_of_a_batch_ends_the_batch)
 {
 	begin("", "");
 	listening->expect = 8;
-	dial_many(1);
-	turn_until_taken(1);
-	room = false;
-	dial_many(3);
+	listening->full_batches = 7;
+	room_left = 3;
+	dial_many(10);
 	while (listening->polled)
 		fixture_turn(&loop);
-	ck_assert_uint_eq(taken_count, 1);
-	room = true;
+	ck_assert_uint_eq(taken_count, 3);
+	ck_assert_uint_eq(batches[0], 3);
+	/* It was not the backlog that ended it: that says nothing about the next. */
+	ck_assert_uint_eq(listening->expect, 8);
+	room_left = UINT_MAX;
 	acceptor_signal_room(&acceptor);
 	acceptor_resume(&acceptor);
-	turn_until_taken(4);
+	turn_until_taken(10);
 }
 END_TEST
 
@@ -658,6 +664,8 @@ END_TEST
 /* Somebody who shares the socket has shut it down: nothing that a pause can mend, but no reason to turn either. */
 START_TEST(a_broken_socket_does_not_turn_the_loop)
 {
+	struct pollfd events = {.fd = loop.epoll_fd, .events = POLLIN};
+
 	begin("", "");
 	fixture_capture();
 	ck_assert_int_eq(shutdown(listening->fd, SHUT_RDWR), 0);
@@ -665,6 +673,7 @@ START_TEST(a_broken_socket_does_not_turn_the_loop)
 		fixture_turn(&loop);
 	turn_some();
 	ck_assert_uint_eq(batch_count, 1);
+	ck_assert_msg(poll(&events, 1, 0) == 0, "the loop would not sleep");
 	ck_assert_uint_eq(fixture_count(fixture_captured(), "cannot accept: Invalid argument"), 1);
 }
 END_TEST

@@ -106,6 +106,7 @@ START_TEST(busy_message_arrives_although_the_client_had_sent_something)
 		continue;
 	accepted_reject(&accepted, CONN_END_QUEUE_FULL);
 	ck_assert_int_eq(fixture_read_all(ends[1], buf, sizeof(buf)), (int)strlen(BUSY_TEXT));
+	fixture_expect_no_reset(ends[1]);
 	close(ends[1]);
 }
 END_TEST

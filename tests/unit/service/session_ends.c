@@ -261,15 +261,17 @@ START_TEST(every_byte_taken_moves_the_send_deadline)
 }
 END_TEST
 
-/* A timer of an earlier, longer deadline is set: it must not be the one that counts. */
+static const struct cp_handler late_writer = {
+	.abi = CP_HANDLER_ABI, .name = "writer", .flags = CP_CLIENT_FIRST, .serve = serve_writer};
+
+/* The timer is set already, for the end of half an hour. */
 START_TEST(a_send_deadline_comes_before_an_idle_one_that_is_set)
 {
-	static char block[16 * 1024];
-
-	served_open(&served, &writer, "send_timeout = \"3s\"; idle_timeout = \"1h\"; lifetime = \"2h\";");
-	while (served_read(&served, block, sizeof(block)) > 0)
-		continue;
+	served_open(&served, &late_writer, SEND "idle_timeout = \"30min\";");
+	ck_assert_int_eq(served_state(&served), SESSION_PARKED);
+	served_send(&served, "go");
 	rig_turn_some();
+	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
 	rig_pass_ms(SEND_MS);
 	served_expect_end(&served, CONN_END_SEND_TIMEOUT);
 }

@@ -376,6 +376,7 @@ START_TEST(a_reply_arrives_although_the_request_was_not_read)
 	ck_assert_int_eq(send(served.client, request, sizeof(request), 0), sizeof(request));
 	rig_pass_ms(LINGER_GLANCE_MS);
 	ck_assert_int_eq(fixture_read_all(served.client, buf, sizeof(buf)), 4);
+	fixture_expect_no_reset(served.client);
 	served_close(&served);
 	served_finish(&served);
 	served_expect_end(&served, CONN_END_SERVICE);
