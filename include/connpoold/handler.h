@@ -31,7 +31,8 @@ struct cp_conn;
 /* What serve() returns; a negative number is "error, errno says which". */
 enum cp_verdict {
 	CP_DONE = 0, /* over: what was sent is delivered, then the connection is closed */
-	CP_PARK = 1, /* give the stack back; call serve() anew when the client has sent more, or ended */
+	/* Give the stack back; call serve() anew when the client has sent more, or ended. After cp_recv() gave 0: over. */
+	CP_PARK = 1,
 };
 
 enum cp_handler_flags {

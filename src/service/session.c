@@ -268,8 +268,8 @@ after_serve(struct session *session)
 	session->fiber = NULL;
 	if (session->verdict != CP_PARK) {
 		conclude(session);
-	} else if (session->error != 0) {
-		/* It was told to end and parked all the same. */
+	} else if (session->error != 0 || session->client_ended) {
+		/* It was told to end, or has read the end, and parked all the same: nothing would ever wake it. */
 		session->verdict = CP_DONE;
 		conclude(session);
 	} else if (session->readable) {

@@ -10,10 +10,10 @@ import re
 import threading
 
 from cpharness import LIMIT, Daemon, eventually, expect, expect_equal, main
-from soaklib import Crowd, Sums, size
+from soaklib import FULL, Crowd, Sums, size
 
-CLIENTS = size(16, 64)
-VISITS = size(20, 500)
+CLIENTS = 64 if FULL else 16
+VISITS = max(5, size(20, 500))
 BUSY = b"busy\r\n"
 
 

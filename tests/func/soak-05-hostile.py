@@ -130,8 +130,11 @@ def test_never_reads_while_it_is_flooded():
         for client in talkers:
             flood_until_stuck(client.sock)
         expect_alive(daemon)
-        for name in ("chargen", "echo"):
-            daemon.wait_closed(listener=name, end="send-timeout", count=count)
+        # And the two that are alive. Hundreds that end at one instant may be more than the log can take.
+        daemon.wait_accounted(2 * count + 2)
+        ends = Sums(daemon.log).ends
+        expect_equal(set(ends), {"send-timeout", "client", "service"}, "ends")
+        expect(ends["send-timeout"] >= 2 * min(count, 20), f"ends: {ends}")
         for client in deaf + talkers:
             client.close()
 
@@ -290,7 +293,7 @@ def test_a_log_that_is_read_again_says_what_it_lost():
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     text = bytearray()
-    with Bare(writer, size(2000, 10000)) as bare:
+    with Bare(writer, 2000) as bare:
         os.close(writer)
         bare.serve()
         thread = threading.Thread(target=lambda: text.extend(read_all(reader)))
@@ -301,7 +304,7 @@ def test_a_log_that_is_read_again_says_what_it_lost():
     sums = Sums(log)
     print(f"  {sums}")
     expect(sums.dropped > 0, "some records did not fit")
-    expect_equal(sums.closed + sums.rejected + sums.dropped, size(2000, 10000), "logged or counted as lost")
+    expect_equal(sums.closed + sums.rejected + sums.dropped, 2000, "logged or counted as lost")
 
 
 class FoundText:

@@ -191,6 +191,29 @@ START_TEST(input_and_its_end_at_once_are_both_delivered)
 }
 END_TEST
 
+static int
+park_always(struct cp_conn *conn)
+{
+	char buf[16];
+
+	calls++;
+	return cp_recv(conn, buf, sizeof(buf)) < 0 ? -1 : CP_PARK;
+}
+
+static const struct cp_handler parks_always = {
+	.abi = CP_HANDLER_ABI, .name = "parks", .flags = CP_CLIENT_FIRST, .serve = park_always};
+
+/* Nothing more can come, so nothing would ever wake it: and it would be called in every turn. */
+START_TEST(one_that_parks_after_the_end_is_over)
+{
+	served_open(&served, &parks_always, "");
+	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
+	served_finish(&served);
+	ck_assert_uint_eq(calls, 1);
+	served_expect_end(&served, CONN_END_CLIENT);
+}
+END_TEST
+
 /* ---- fairness ----------------------------------------------------------------------------- */
 
 static int
@@ -453,6 +476,7 @@ add_running(Suite *suite)
 	tcase_add_test(tc, a_parked_connection_holds_no_stack_and_is_called_anew);
 	tcase_add_test(tc, one_that_parks_with_input_left_is_called_in_the_next_turn);
 	tcase_add_test(tc, input_and_its_end_at_once_are_both_delivered);
+	tcase_add_test(tc, one_that_parks_after_the_end_is_over);
 	tc = rig_case(suite, "fairness");
 	tcase_add_checked_fixture(tc, reset_counts, NULL);
 	tcase_add_test(tc, one_that_always_has_input_lets_the_others_run);
