@@ -31,7 +31,10 @@ struct cp_conn;
 /* What serve() returns; a negative number is "error, errno says which". */
 enum cp_verdict {
 	CP_DONE = 0, /* over: what was sent is delivered, then the connection is closed */
-	/* Give the stack back; call serve() anew when the client has sent more, or ended. After cp_recv() gave 0: over. */
+	/*
+	 * Give the stack back; call serve() anew when the client has sent more, or ended. After cp_recv() gave 0 it is
+	 * as CP_DONE: nothing more can come.
+	 */
 	CP_PARK = 1,
 };
 

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -64,11 +65,25 @@ compute_bound(const struct conf *conf)
 	return bound;
 }
 
+static bool
+is_same_bound(const struct bound *a, const struct bound *b)
+{
+	return a->connections == b->connections && a->queued == b->queued && a->descriptors == b->descriptors &&
+		a->memory_bytes == b->memory_bytes;
+}
+
 void
-limits_apply(const struct conf *conf)
+limits_apply(const struct conf *conf, const struct conf *before)
 {
 	struct bound bound = compute_bound(conf);
 	uint64_t limit = fd_raise_limit(bound.descriptors);
+	struct bound earlier;
+
+	if (before != NULL) {
+		earlier = compute_bound(before);
+		if (is_same_bound(&bound, &earlier))
+			return;
+	}
 
 	log_info(LOG_EVENT_NONE,
 		"bounds: %" PRIu64 " connections served and %" PRIu64 " queued at once, %" PRIu64

@@ -12,9 +12,9 @@ struct errmsg;
 
 /*
  * Raises the limit of descriptors to what conf can need, and says in the log what the bound is; warns, with the sum, if
- * it can't.
+ * it can't. Says nothing when the bound is that of before (NULL: there was none).
  */
-void limits_apply(const struct conf *conf);
+void limits_apply(const struct conf *conf, const struct conf *before);
 
 /*
  * Gives up root for daemon.user and daemon.group, for good. Nothing when they are not set. 0, or -errno with err.

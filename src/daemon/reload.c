@@ -59,7 +59,7 @@ reload_start(struct daemon *daemon)
 	if (conf == NULL)
 		return DAEMON_EXIT_CONFIG;
 	log_configure((enum log_target)conf->log.target, (enum log_level)conf->log.level);
-	limits_apply(conf);
+	limits_apply(conf, NULL);
 	generation = generation_new(daemon, &conf);
 	if (generation == NULL || start_generation(generation, loaded, &err) < 0) {
 		log_error(LOG_EVENT_NONE, "cannot start: %s", err.text);
@@ -126,7 +126,7 @@ reload_run(struct daemon *daemon)
 	} else {
 		log_configure((enum log_target)daemon->conf->log.target, (enum log_level)daemon->conf->log.level);
 		log_changes(before, daemon->conf);
-		limits_apply(daemon->conf);
+		limits_apply(daemon->conf, before);
 	}
 	acceptor_take_reserve(&daemon->acceptor);
 	conf_unref(&before);

@@ -35,7 +35,7 @@ apply_under(const char *text, rlim_t soft, rlim_t hard)
 
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	ck_assert(uid != 0 || seteuid(65534) == 0);
-	limits_apply(conf);
+	limits_apply(conf, NULL);
 	ck_assert_int_eq(seteuid(uid), 0);
 	conf_unref(&conf);
 }
@@ -72,6 +72,23 @@ expect_bounds(unsigned connections, unsigned queued, unsigned descriptors)
 	"pools: { main: { workers = 2; connections_per_worker = 10; queue_size = 5; };\n" \
 	"         jobs: { workers = 3; connections_per_worker = 1; queue_size = 7; }; };\n"
 
+START_TEST(a_bound_that_stays_is_not_told_again)
+{
+	struct conf *before = daemonrig_load(DAEMONRIG_ONE);
+	struct conf *same = daemonrig_load(DAEMONRIG_ONE);
+	struct conf *other =
+		daemonrig_load("pools: { main: { workers = 1; connections_per_worker = 7; }; };\n" DAEMONRIG_ONE);
+
+	limits_apply(same, before);
+	ck_assert(!daemonrig_logged("bounds:"));
+	limits_apply(other, before);
+	ck_assert(daemonrig_logged("info: bounds: 7 connections served"));
+	conf_unref(&before);
+	conf_unref(&same);
+	conf_unref(&other);
+}
+END_TEST
+
 START_TEST(bounds_are_those_of_all_pools)
 {
 	apply_under(TWO_POOLS DAEMONRIG_ONE, 1024, limit_before.rlim_max);
@@ -106,8 +123,8 @@ START_TEST(memory_counts_the_largest_stack)
 	uint64_t bytes = 64 * (sizeof(struct session) + 1048576) + 7 * sizeof(struct accepted);
 
 	apply_under("pools: { main: { workers = 1; connections_per_worker = 63; queue_size = 6; };\n"
-		    "  jobs: { workers = 1; connections_per_worker = 1; queue_size = 1; stack_size = \"1MiB\"; }; };\n"
-		    DAEMONRIG_ONE,
+		    "  jobs: { workers = 1; connections_per_worker = 1; queue_size = 1; stack_size = \"1MiB\"; }; "
+		    "};\n" DAEMONRIG_ONE,
 		1024, limit_before.rlim_max);
 	snprintf(text, sizeof(text), " %zu bytes an idle connection, %u MiB if all", sizeof(struct session),
 		(unsigned)(bytes >> 20));
@@ -228,6 +245,7 @@ main(void)
 	Suite *suite = suite_create("daemon/limits");
 	TCase *tcase = add_case(suite, "bounds");
 
+	tcase_add_test(tcase, a_bound_that_stays_is_not_told_again);
 	tcase_add_test(tcase, bounds_are_those_of_all_pools);
 	tcase_add_test(tcase, every_address_takes_a_descriptor);
 	tcase_add_test(tcase, the_daemons_limit_bounds_the_pools);
