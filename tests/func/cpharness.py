@@ -214,7 +214,11 @@ def connect_to(address, source=None):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         where = ({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port))
     try:
-        sock.settimeout(LIMIT)
+        if kind == "unix":
+            # Blocking, with a limit: without waiting, a full backlog is an error at once (EAGAIN).
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", LIMIT, 0))
+        else:
+            sock.settimeout(LIMIT)
         if source:
             # The port is chosen by connect(2), which may use one for several destinations.
             sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)

@@ -124,7 +124,7 @@ def test_limits_under_overload():
 
 
 def test_a_stop_accounts_for_all_that_wait():
-    waiting = size(60, 1000)
+    waiting = max(60, size(60, 1000))
     with overloaded(f'workers = 1; connections_per_worker = 1; queue_size = {waiting // 2}; queue_full = "reject";',
                     f"max_connections = {waiting // 3};") as daemon, Crowd(daemon.addresses("door")[0]) as crowd:
         expect_equal(crowd.command("open", waiting)["open"], waiting, "connected")

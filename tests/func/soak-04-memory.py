@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Memory: thousands of connections open, speak and close, over and over; it returns to where it was."""
 from cpharness import SANITIZERS, Daemon, Skip, eventually, expect, main
-from soaklib import Crowd, holdable, pss_bytes, size
+from soaklib import Crowd, holdable, memory_bytes, size
 
 CONNECTIONS = holdable(size(2000, 15000))
 ROUNDS = size(5, 50)
@@ -19,12 +19,12 @@ def run(listener, workers, spread, log=""):
     with Daemon(listeners=listener, pools=f"main: {{ workers = {workers}; connections_per_worker = 20000; }};",
                 log='connections = false;' + log) as daemon:
         threads, descriptors = daemon.thread_count(), daemon.fd_count()
-        start = pss_bytes(daemon)
+        start = memory_bytes(daemon)
         for number in range(1, ROUNDS + 1):
             with Crowd(daemon.addresses("echo")[0], spread) as crowd:
                 crowd.expect_well("open", CONNECTIONS)
                 crowd.expect_well("echo")
-                held = pss_bytes(daemon)
+                held = memory_bytes(daemon)
                 crowd.expect_well("mixed")
             eventually(lambda: daemon.fd_count() <= descriptors + 1, lambda: f"{daemon.fd_count()} descriptors open")
             # The stacks of an idle worker go a moment later.
@@ -43,10 +43,10 @@ def run(listener, workers, spread, log=""):
 
 
 def settle(daemon):
-    seen = [pss_bytes(daemon)]
+    seen = [memory_bytes(daemon)]
 
     def is_steady():
-        seen.append(pss_bytes(daemon))
+        seen.append(memory_bytes(daemon))
         return len(seen) > 70 and len(set(seen[-60:])) == 1
     eventually(is_steady, lambda: f"memory still moves: {seen[-5:]}")
     return seen[-1]

@@ -38,10 +38,10 @@ def need_program(path_or_name):
     raise Skip(f"{path_or_name} is not installed")
 
 
-def pss_bytes(daemon):
-    """Its own memory: shared pages count by their share."""
+def memory_bytes(daemon):
+    """What it has for itself. Not what it shares: that moves when others begin and end."""
     with open(f"/proc/{daemon.process.pid}/smaps_rollup", encoding="utf-8") as stream:
-        return int(re.search(r"^Pss: +(\d+) kB", stream.read(), re.M).group(1)) * 1024
+        return int(re.search(r"^Pss_Anon: +(\d+) kB", stream.read(), re.M).group(1)) * 1024
 
 
 # ---- sums ------------------------------------------------------------------------------
