@@ -19,10 +19,8 @@
 #define LOGRING_MAGIC 0x4c524e47u
 #define FRAME_PADDING 0x80000000u
 #define FRAME_ALIGN 8u
-/* An empty ring is rewound from here on: then a quiet writer stays within its first two pages. */
-#define REWIND_FROM 2048u
-/* Where the kernel's pages are larger, madvise(2) refuses what is not aligned to them, and the memory just stays. */
-#define PAGE 4096u
+/* The reader gives room and memory back in pieces of this size: seldom enough, and a quiet writer keeps only one. */
+#define BLOCK 65536u
 
 struct frame {
 	uint32_t size; /* of the bytes that follow, or FRAME_PADDING | all of it */
@@ -31,6 +29,7 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == FRAME_ALIGN, "a frame's head keeps the alignment");
 _Static_assert((LOGRING_SIZE & (LOGRING_SIZE - 1)) == 0, "offsets are cut off by a mask");
+_Static_assert(LOGRING_SIZE % BLOCK == 0, "blocks are whole");
 
 struct logring *
 logring_new(void)
@@ -71,15 +70,11 @@ put_frame(struct logring *ring, uint32_t offset, uint32_t size)
 	memcpy(ring->data + offset, &frame, sizeof(frame));
 }
 
-/* Bytes to skip before a frame of need bytes that is to be whole, or to be at the front again. */
+/* Bytes to skip before a frame of need bytes that is to be whole. */
 static uint32_t
-padding_before(uint32_t offset, uint32_t need, bool empty)
+padding_before(uint32_t offset, uint32_t need)
 {
-	bool rewind = empty && offset >= REWIND_FROM && need <= offset;
-
-	if (offset != 0 && (rewind || offset + need > LOGRING_SIZE))
-		return LOGRING_SIZE - offset;
-	return 0;
+	return offset + need > LOGRING_SIZE ? LOGRING_SIZE - offset : 0;
 }
 
 bool
@@ -95,7 +90,7 @@ logring_push(struct logring *ring, const void *first, size_t first_size, const v
 	head = atomic_load_explicit(&ring->head, memory_order_relaxed); /* ours */
 	tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* the reader is done with what it frees */
 	offset = (uint32_t)(head & (LOGRING_SIZE - 1));
-	padding = padding_before(offset, need, head == tail);
+	padding = padding_before(offset, need);
 	if (head - tail + padding + need > LOGRING_SIZE)
 		return false;
 	if (padding != 0)
@@ -120,44 +115,35 @@ logring_close(struct logring *ring)
 /* ---- the reader ---------------------------------------------------------- */
 
 /*
- * Until tail moves on, the writer leaves the bytes of a padding frame alone, so what a burst left resident there can
- * go. Nothing is done in the usual case, in which nothing behind the frame was touched since the last time.
+ * Room goes back to the writer a block at a time, so that its memory can go back to the kernel before the writer may
+ * use it again. Where the kernel's pages are larger than a block, madvise(2) refuses and the memory just stays.
  */
 static void
-trim_padding(struct logring *ring, uint32_t offset)
+advance(struct logring *ring, uint32_t by)
 {
-	uintptr_t start = (uintptr_t)ring->data + offset + sizeof(struct frame);
-	uintptr_t end = (uintptr_t)ring->data + ring->touched;
+	uint64_t block = ring->taken / BLOCK;
 
-	start = (start + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-	end &= ~(uintptr_t)(PAGE - 1);
-	if (start < end)
-		(void)madvise((void *)start, end - start, MADV_DONTNEED);
-	ring->touched = offset;
-}
-
-static void
-advance(struct logring *ring, uint64_t tail, uint32_t by)
-{
-	atomic_store_explicit(&ring->tail, tail + by, memory_order_release);
+	ring->taken += by;
+	if (block == ring->taken / BLOCK)
+		return;
+	for (; block < ring->taken / BLOCK; block++)
+		(void)madvise(ring->data + (block * BLOCK & (LOGRING_SIZE - 1)), BLOCK, MADV_DONTNEED);
+	atomic_store_explicit(&ring->tail, block * BLOCK, memory_order_release);
 }
 
 const void *
 logring_peek(struct logring *ring, size_t *ret_size)
 {
-	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours */
+	uint32_t offset = (uint32_t)(ring->taken & (LOGRING_SIZE - 1));
 	struct frame frame;
-	uint32_t offset;
 
 	CP_CHECK_MAGIC(ring, LOGRING_MAGIC);
-	if (atomic_load_explicit(&ring->head, memory_order_seq_cst) == tail)
+	if (atomic_load_explicit(&ring->head, memory_order_seq_cst) == ring->taken)
 		return NULL;
-	offset = (uint32_t)(tail & (LOGRING_SIZE - 1));
 	memcpy(&frame, ring->data + offset, sizeof(frame));
 	if ((frame.size & FRAME_PADDING) != 0) {
 		/* The writer publishes padding and the record behind it as one: there is a record. */
-		trim_padding(ring, offset);
-		advance(ring, tail, frame.size & ~FRAME_PADDING);
+		advance(ring, frame.size & ~FRAME_PADDING);
 		offset = 0;
 		memcpy(&frame, ring->data, sizeof(frame));
 	}
@@ -168,8 +154,7 @@ logring_peek(struct logring *ring, size_t *ret_size)
 void
 logring_pop(struct logring *ring)
 {
-	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed); /* ours */
-	uint32_t offset = (uint32_t)(tail & (LOGRING_SIZE - 1));
+	uint32_t offset = (uint32_t)(ring->taken & (LOGRING_SIZE - 1));
 	struct frame frame;
 	uint32_t used;
 
@@ -177,9 +162,7 @@ logring_pop(struct logring *ring)
 	memcpy(&frame, ring->data + offset, sizeof(frame));
 	CP_ASSERT(frame.size != 0 && (frame.size & FRAME_PADDING) == 0);
 	used = (uint32_t)(sizeof(frame) + frame.size + FRAME_ALIGN - 1) & ~(FRAME_ALIGN - 1);
-	if (offset + used > ring->touched)
-		ring->touched = offset + used;
-	advance(ring, tail, used);
+	advance(ring, used);
 }
 
 bool

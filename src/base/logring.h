@@ -31,9 +31,9 @@ struct logring {
 	_Atomic bool closed; /* private: logring.c */
 
 	_Alignas(64) _Atomic uint64_t head; /* private: logring.c; bytes ever written, by the writer */
-	_Alignas(64) _Atomic uint64_t tail; /* private: logring.c; bytes ever taken, by the reader */
-	uint32_t touched;                   /* private: logring.c; reader's: memory below this offset may be resident */
-	_Alignas(64) unsigned char data[LOGRING_SIZE];
+	_Alignas(64) _Atomic uint64_t tail; /* private: logring.c; bytes given back by the reader, whole blocks */
+	uint64_t taken;                     /* private: logring.c; reader's: bytes ever taken, tail <= taken <= head */
+	_Alignas(4096) unsigned char data[LOGRING_SIZE]; /* on pages of its own, which are given back when read */
 };
 
 /* Returns owned, or NULL when out of memory. */
@@ -53,7 +53,7 @@ void logring_close(struct logring *ring);
 
 /* The oldest record, borrowed until logring_pop(); NULL: the ring is empty. */
 const void *logring_peek(struct logring *ring, size_t *ret_size);
-/* Gives the room of the record that logring_peek() returned back to the writer. */
+/* Done with the record that logring_peek() returned. Room goes back to the writer when a whole block of it is free. */
 void logring_pop(struct logring *ring);
 /* Was closed by its writer. Asked before the ring is found empty, it means empty for ever. */
 bool logring_is_closed(const struct logring *ring);

@@ -115,15 +115,27 @@ START_TEST(push_fails_when_full_and_keeps_what_was_there)
 }
 END_TEST
 
-START_TEST(room_of_one_popped_record_takes_another)
+/* So many of 1016 bytes take a block's room. */
+#define BLOCK_RECORDS 65u
+
+START_TEST(room_of_popped_records_takes_others)
 {
 	unsigned pushed = 0;
+	unsigned popped;
+	unsigned again;
 
 	while (push_number(pushed, 1016))
 		pushed++;
-	expect_number(0, 1016);
-	ck_assert(push_number(pushed, 1016));
-	ck_assert(!push_number(pushed, 1016));
+	for (popped = 0; popped < pushed / 2; popped++)
+		expect_number(popped, 1016);
+	for (again = 0; push_number(pushed + again, 1016); again++)
+		continue;
+	ck_assert_uint_gt(again, 0);
+	ck_assert_uint_le(again, popped);
+	/* Room is given back in blocks: what has not filled one is still out. */
+	ck_assert_uint_ge(again + BLOCK_RECORDS, popped);
+	for (; popped < pushed + again; popped++)
+		expect_number(popped, 1016);
 }
 END_TEST
 
@@ -152,13 +164,16 @@ START_TEST(records_of_all_sizes_survive_many_laps)
 }
 END_TEST
 
+/* What a block takes, and the ring's own page. */
+#define BLOCK_PAGES_MAX 17u
+
 START_TEST(new_ring_costs_a_page)
 {
 	ck_assert_uint_le(count_resident(), 1);
 }
 END_TEST
 
-START_TEST(quiet_writer_stays_within_two_pages)
+START_TEST(quiet_writer_stays_within_a_block)
 {
 	unsigned i;
 
@@ -166,7 +181,7 @@ START_TEST(quiet_writer_stays_within_two_pages)
 		ck_assert(push_number(i, 300));
 		expect_number(i, 300);
 	}
-	ck_assert_uint_le(count_resident(), 2);
+	ck_assert_uint_le(count_resident(), BLOCK_PAGES_MAX);
 }
 END_TEST
 
@@ -177,14 +192,35 @@ START_TEST(memory_of_a_burst_is_given_back)
 
 	while (push_number(pushed, 300))
 		pushed++;
-	ck_assert_uint_ge(count_resident(), 16);
+	ck_assert_uint_ge(count_resident(), 100);
 	for (i = 0; i < pushed; i++)
 		expect_number(i, 300);
 	for (i = 0; i < 30; i++) {
 		ck_assert(push_number(i, 300));
 		expect_number(i, 300);
 	}
-	ck_assert_uint_le(count_resident(), 2);
+	ck_assert_uint_le(count_resident(), BLOCK_PAGES_MAX);
+}
+END_TEST
+
+START_TEST(burst_after_quiet_has_all_the_room)
+{
+	unsigned fresh = 0;
+	unsigned after = 0;
+	unsigned i;
+
+	while (push_number(fresh, 300))
+		fresh++;
+	for (i = 0; i < fresh; i++)
+		expect_number(i, 300);
+	for (i = 0; i < 10; i++) {
+		ck_assert(push_number(i, 300));
+		expect_number(i, 300);
+	}
+	while (push_number(after, 300))
+		after++;
+	/* But for the block that the quiet time has begun, of eight. */
+	ck_assert_uint_ge(after, fresh - fresh / 8 - 1);
 }
 END_TEST
 
@@ -252,10 +288,11 @@ int
 main(void)
 {
 	const TTest *const records[] = {new_ring_is_empty, record_comes_out_as_it_went_in,
-		push_fails_when_full_and_keeps_what_was_there, room_of_one_popped_record_takes_another,
+		push_fails_when_full_and_keeps_what_was_there, room_of_popped_records_takes_others,
 		records_of_all_sizes_survive_many_laps, closed_ring_still_gives_its_records};
 	const TTest *const memory[] = {
-		new_ring_costs_a_page, quiet_writer_stays_within_two_pages, memory_of_a_burst_is_given_back};
+		new_ring_costs_a_page, quiet_writer_stays_within_a_block, memory_of_a_burst_is_given_back,
+		burst_after_quiet_has_all_the_room};
 	const TTest *const threads[] = {reader_beside_a_writer_gets_each_record_once_in_order};
 	Suite *suite = suite_create("base/logring");
 	SRunner *runner = srunner_create(suite);
