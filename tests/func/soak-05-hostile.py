@@ -178,7 +178,7 @@ def test_floods_in_both_directions_leave_the_others_their_share():
 
 
 def test_descriptors_taken_away_and_given_back():
-    count = size(100, 2000)
+    count = max(50, size(100, 2000))
     with everything() as daemon, nothing_stays(daemon):
         _, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
         few = daemon.fd_count() + 10
