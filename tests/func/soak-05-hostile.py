@@ -235,6 +235,10 @@ def test_a_service_manager_that_does_not_read():
 PIPE_BYTES = 16384
 
 
+# So many records of closed connections do not fit into the rings of two workers and a pipe.
+UNFIT = 6000
+
+
 class Bare:
     """The daemon with a standard error of the test's making, and no one who reads it."""
 
@@ -269,12 +273,10 @@ class Bare:
             with connect_to(f"unix:{self.path}") as client:
                 client.expect_echo(b"%d" % number)
 
-    def expect_stop(self, seconds):
-        begin = time.monotonic()
+    def expect_stop(self):
+        """A log that hangs the daemon would keep it from ending at all."""
         self.process.send_signal(signal.SIGTERM)
         expect_equal(self.process.wait(LIMIT), 0, "exit status")
-        took = time.monotonic() - begin
-        expect(took < seconds, f"it took {took:.1f} s to stop")
 
 
 def test_a_log_that_nobody_reads():
@@ -285,7 +287,7 @@ def test_a_log_that_nobody_reads():
             bare.serve()
             bare.process.send_signal(signal.SIGHUP)
             bare.serve()
-            bare.expect_stop(30)
+            bare.expect_stop()
     finally:
         os.close(reader)
         os.close(writer)
@@ -295,18 +297,18 @@ def test_a_log_that_is_read_again_says_what_it_lost():
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     text = bytearray()
-    with Bare(writer, 2000) as bare:
+    with Bare(writer, UNFIT) as bare:
         os.close(writer)
         bare.serve()
         thread = threading.Thread(target=lambda: text.extend(read_all(reader)))
         thread.start()
-        bare.expect_stop(30)
+        bare.expect_stop()
         thread.join(LIMIT)
     log = FoundText(text.decode())
     sums = Sums(log)
     print(f"  {sums}")
     expect(sums.dropped > 0, "some records did not fit")
-    expect_equal(sums.closed + sums.rejected + sums.dropped, 2000, "logged or counted as lost")
+    expect_equal(sums.closed + sums.rejected + sums.dropped, UNFIT, "logged or counted as lost")
 
 
 class FoundText:
@@ -331,13 +333,13 @@ def test_a_log_whose_reader_has_gone():
         bare.serve()
         bare.process.send_signal(signal.SIGHUP)
         bare.serve()
-        bare.expect_stop(10)
+        bare.expect_stop()
 
 
 def test_a_log_on_a_full_disk():
     with open("/dev/full", "wb") as full, Bare(full, size(500, 10000)) as bare:
         bare.serve()
-        bare.expect_stop(10)
+        bare.expect_stop()
 
 
 def test_no_standard_error_at_all():
@@ -346,7 +348,7 @@ def test_no_standard_error_at_all():
         os.closerange(0, 3)
     with Bare(None, size(200, 1000), preexec_fn=close_all) as bare:
         bare.serve()
-        bare.expect_stop(10)
+        bare.expect_stop()
 
 
 main(globals())
