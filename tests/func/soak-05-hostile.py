@@ -17,7 +17,8 @@ import subprocess
 import threading
 import time
 
-from cpharness import CONNPOOLD, LIMIT, Daemon, connect_to, eventually, expect, expect_equal, main, make_config
+from cpharness import (CONNPOOLD, LIMIT, Daemon, Skip, connect_to, eventually, expect, expect_equal, has_systemd,
+                       main, make_config)
 from soaklib import Crowd, Sums, need_program, size
 
 SERVICES = ",".join(f'{{ name = "{name}"; address = "tcp:127.0.0.1:0"; service = "{name}"; send_timeout = "2s";'
@@ -209,6 +210,8 @@ def fill(sock, where):
 
 
 def test_a_service_manager_that_does_not_read():
+    if not has_systemd():
+        raise Skip("built without systemd")
     with everything() as daemon, nothing_stays(daemon), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
         fill(filler, daemon.notify.path)
         with daemon.connect("echo") as client:
