@@ -39,6 +39,19 @@ listener_ref(struct listener *listener)
 	return listener;
 }
 
+/* Every accepted connection was accounted exactly once: with none left, what came in is what was closed or rejected. */
+static void
+assert_all_accounted(const struct listener *listener)
+{
+	const struct listener_counters *counters = &listener->counters;
+	uint64_t closed = atomic_load_explicit(&counters->closed, memory_order_relaxed);
+
+	CP_ASSERT(atomic_load_explicit(&counters->queued, memory_order_relaxed) == 0);
+	CP_ASSERT(atomic_load_explicit(&counters->active, memory_order_relaxed) == 0);
+	CP_ASSERT(atomic_load_explicit(&counters->accepted, memory_order_relaxed) ==
+		closed + listener_rejected(listener));
+}
+
 void
 listener_unref(struct listener **holder)
 {
@@ -53,6 +66,7 @@ listener_unref(struct listener **holder)
 		return;
 	CP_ASSERT(list_is_empty(&listener->sockets) && !list_is_linked(&listener->link));
 	CP_ASSERT(atomic_load_explicit(&listener->held, memory_order_relaxed) == 0);
+	assert_all_accounted(listener);
 	/* What was rejected after the listener had been taken off the daemon's list. */
 	refusals_log_rest(listener);
 	listener->magic = 0;

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+#include "../base/aborts.h"
 #include "base/mem.h"
 #include "net/listener.h"
 #include "netfixture.h"
@@ -93,7 +94,25 @@ START_TEST(rejected_is_the_sum_over_all_reasons)
 		expected += (uint64_t)end;
 	}
 	ck_assert_uint_eq(listener_rejected(listener), expected);
+	atomic_store(&listener->counters.accepted, expected);
 	listener_unref(&listener);
+}
+END_TEST
+
+static void
+lose_a_connection(void *arg)
+{
+	struct listener *listener = listener_new("web", 1, &totals);
+
+	(void)arg;
+	atomic_store(&listener->counters.accepted, 2);
+	atomic_store(&listener->counters.closed, 1);
+	listener_unref(&listener);
+}
+
+START_TEST(a_connection_that_was_not_accounted_is_a_bug)
+{
+	ck_assert(aborts_saying(lose_a_connection, NULL, "listener_rejected"));
 }
 END_TEST
 
@@ -110,5 +129,6 @@ main(void)
 	tcase_add_test(tc, no_memory_is_told_at_every_allocation);
 	tc = fixture_case(suite, "counters");
 	tcase_add_test(tc, rejected_is_the_sum_over_all_reasons);
+	tcase_add_test(tc, a_connection_that_was_not_accounted_is_a_bug);
 	return fixture_run(suite);
 }

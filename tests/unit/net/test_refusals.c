@@ -32,8 +32,9 @@ tear_down(void)
 }
 
 static void
-refuse(enum conn_end why, unsigned count)
+refuse(enum conn_end why, uint64_t count)
 {
+	atomic_fetch_add(&listener->counters.accepted, count);
 	atomic_fetch_add(&listener->counters.rejected[why], count);
 }
 
@@ -121,7 +122,7 @@ START_TEST(every_reason_fits_into_a_line)
 	const char *text;
 
 	for (int end = CONN_END_FIRST_REJECTED; end < CONN_END_COUNT; end++)
-		atomic_store(&listener->counters.rejected[end], UINT64_MAX / 16);
+		refuse((enum conn_end)end, UINT64_MAX / 16);
 	ck_assert(!refusals_log(listener, SECOND_NS));
 	text = fixture_captured();
 	for (int end = CONN_END_FIRST_REJECTED; end < CONN_END_COUNT; end++)
