@@ -162,25 +162,19 @@ begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error
 	timer_set(&acceptor->loop->wheel, &acceptor->backoff, loop_now_ms(acceptor->loop) + acceptor->backoff_ms);
 }
 
-/* The pause is over, not yet the episode. */
+/*
+ * The pause is over, not yet the episode: that ends when nothing fails for a while. It need not take another connection:
+ * the last client may be in already, and accept4(2) lacked the descriptor for one that there was not.
+ */
 static void
 on_backoff_over(struct timer *timer)
 {
 	struct acceptor *acceptor = CP_CONTAINER_OF(timer, struct acceptor, backoff);
 
 	acceptor_take_reserve(acceptor);
+	timer_set(&acceptor->loop->wheel, &acceptor->episode_clear, loop_now_ms(acceptor->loop) + EPISODE_CLEAR_MS);
 	atomic_store(&acceptor->room_signalled, true);
 	acceptor_resume(acceptor);
-}
-
-/* In an episode, one was accepted. */
-static void
-note_success(struct acceptor *acceptor)
-{
-	acceptor->backoff_ms = BACKOFF_FIRST_MS;
-	if (!timer_is_set(&acceptor->episode_clear))
-		timer_set(&acceptor->loop->wheel, &acceptor->episode_clear,
-			loop_now_ms(acceptor->loop) + EPISODE_CLEAR_MS);
 }
 
 static void
@@ -254,7 +248,7 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 		return -ECANCELED;
 	}
 	if (acceptor->episode_started_ns != 0)
-		note_success(acceptor);
+		acceptor->backoff_ms = BACKOFF_FIRST_MS;
 	accepted.id = ++acceptor->last_id;
 	accepted.route = route_ref(route);
 	peer_from_sockaddr(&accepted.peer, (struct sockaddr *)&sa, length);
