@@ -163,7 +163,7 @@ begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error
 }
 
 /*
- * The pause is over, not yet the episode: that ends when nothing fails for a while. It need not take another connection:
+ * The pause is over, not yet the episode: that ends when nothing fails for a while. It takes no other connection:
  * the last client may be in already, and accept4(2) lacked the descriptor for one that there was not.
  */
 static void
