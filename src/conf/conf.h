@@ -16,6 +16,15 @@
 #include "conf/option.h"
 
 enum conf_queue_full { CONF_QUEUE_WAIT, CONF_QUEUE_REJECT };
+enum conf_balance {
+	CONF_BALANCE_ROUND_ROBIN,
+	CONF_BALANCE_LEAST_CONNECTIONS,
+	CONF_BALANCE_SOURCE_HASH,
+	CONF_BALANCE_RANDOM_TWO,
+	CONF_BALANCE_FIRST,
+};
+enum conf_check { CONF_CHECK_NONE, CONF_CHECK_CONNECT };
+enum conf_send_proxy { CONF_SEND_PROXY_NONE, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_V2 };
 
 struct conf_daemon {
 	char *user;  /* NULL: stay who we are */
@@ -42,6 +51,63 @@ struct conf_pool {
 	uint64_t stall_warning_ms;
 	const char *file; /* where it stands, for messages; NULL: the built-in pool "main" */
 	unsigned line;
+};
+
+/* One line of upstreams.NAME.servers; a name in it may stand for several servers (resolve.h). */
+struct conf_server {
+	struct address *address; /* tcp: with a number or a name, unix:, or srv:NAME; owned */
+	uint64_t weight;         /* 0: gets no new connections */
+	bool backup;
+	bool maintenance;
+	uint64_t max_connections; /* 0: no limit */
+	uint64_t ready_connections;
+	int send_proxy; /* enum conf_send_proxy */
+	const char *file;
+	unsigned line;
+};
+
+/* A group of servers. */
+struct conf_upstream {
+	char *name;
+	struct conf_server **servers; /* at least one */
+	size_t server_count;
+	int balance; /* enum conf_balance */
+
+	/* Getting a connection to one of them. */
+	uint64_t connect_timeout_ms;
+	uint64_t retries;              /* other servers tried after a connect that failed */
+	uint64_t queue_size;           /* clients that may wait while every server is full */
+	uint64_t queue_timeout_ms;
+	uint64_t wait_for_upstream_ms; /* how long a client is held while none is up; 0: not at all */
+	uint64_t slow_start_ms;
+
+	/* Health. */
+	uint64_t max_failures;   /* connect failures in a row that take a server down; 0: never */
+	uint64_t retry_after_ms; /* then, without active checks, it is tried again */
+	int check;               /* enum conf_check */
+	uint64_t check_port;     /* 0: the server's own */
+	char *check_send;        /* NULL: nothing */
+	char *check_expect;      /* NULL: connecting is enough */
+	uint64_t check_interval_ms;
+	uint64_t check_fast_interval_ms; /* while a change is under way, and while down */
+	uint64_t check_timeout_ms;
+	uint64_t check_rise;
+	uint64_t check_fall;
+	uint64_t agent_port; /* 0: no agent */
+	char *agent_send;
+	uint64_t agent_interval_ms;
+
+	const char *file;
+	unsigned line;
+};
+
+/* How names are looked up. */
+struct conf_resolver {
+	struct option_strings servers; /* "ADDRESS" or "ADDRESS:PORT"; none: those of the system */
+	uint64_t timeout_ms;           /* of one look-up */
+	uint64_t retry_ms;             /* after one that failed */
+	uint64_t min_ttl_ms;           /* an answer is kept at least, and at most, this long */
+	uint64_t max_ttl_ms;
 };
 
 /* A kind of service, as the config reader needs to know it. Arrays of them end with a NULL name. */
@@ -85,6 +151,9 @@ struct conf_listener {
 	struct option_networks allow;
 	struct option_networks deny;
 	char *busy_message;
+	bool accept_proxy; /* every connection begins with a PROXY protocol header */
+	struct option_networks trusted_proxies;
+	uint64_t proxy_timeout_ms;
 
 	/* A connection's life. */
 	uint64_t idle_timeout_ms;
@@ -111,6 +180,9 @@ struct conf {
 	struct conf_log log;
 	struct conf_pool **pools; /* pools[0] need not be "main" */
 	size_t pool_count;
+	struct conf_resolver resolver;
+	struct conf_upstream **upstreams;
+	size_t upstream_count;
 	struct conf_listener **listeners;
 	size_t listener_count;
 	char **files; /* every file read, main file first */
@@ -124,6 +196,7 @@ void conf_unref(struct conf **conf);
 
 /* Borrowed from conf; NULL when there is none of that name. */
 const struct conf_pool *conf_find_pool(const struct conf *conf, const char *name);
+const struct conf_upstream *conf_find_upstream(const struct conf *conf, const char *name);
 const struct conf_listener *conf_find_listener(const struct conf *conf, const char *name);
 
 #endif

@@ -32,12 +32,18 @@ enum conn_end {
 	CONN_END_LIFETIME,
 	CONN_END_SEND_TIMEOUT,
 	CONN_END_CLIENT_RESET,
+	CONN_END_SERVER,         /* the server that it was relayed to ended it */
+	CONN_END_SERVER_RESET,   /* or broke it off */
+	CONN_END_HALF_CLOSED,    /* one side had ended, and the other did not follow within half_closed_timeout */
+	CONN_END_UPSTREAM_DOWN,  /* no server of its upstream could be had */
+	CONN_END_UPSTREAM_FULL,  /* all were full, and its time in their queue over, or the queue full too */
 	CONN_END_DRAIN,
 	CONN_END_ERROR,
 	/* rejected, never served */
 	CONN_END_REFUSED_ACCESS, /* allow, deny */
 	CONN_END_REFUSED_LIMIT,  /* max_connections of the listener or the daemon */
 	CONN_END_REFUSED_SOURCE, /* max_per_source */
+	CONN_END_REFUSED_PROXY,  /* accept_proxy: not a trusted proxy, or its header was malformed or late */
 	CONN_END_REFUSED_MEMORY, /* none left for it, or no descriptors */
 	CONN_END_QUEUE_FULL,
 	CONN_END_QUEUE_TIMEOUT,
