@@ -6,7 +6,7 @@
  *   SERVER_UP <---------------------------------------------------------------> SERVER_DOWN
  *       |       CHECK_OK x rise, AGENT_UP; without checks: after retry_after
  *       +--> SERVER_DRAINING      the agent said "drain", or the weight is 0: its connections live on, no new ones
- *       +--> SERVER_MAINTENANCE   the config or the agent said so: likewise, and it is not checked
+ *       +--> SERVER_MAINTENANCE   the config or the agent said so: likewise, not checked (but its agent is asked)
  *
  * server_report() is the one mover: it takes what was observed, keeps the counts, moves the state if they say so, and
  * logs the move with its reason.
@@ -34,15 +34,23 @@ enum server_event {
 	SERVER_RETRY, /* retry_after is over: it may be tried again */
 };
 
-/* What an agent said; fields it did not mention are left as they were. */
+/* The administrative half of what an agent says. */
+enum server_mode { SERVER_MODE_READY, SERVER_MODE_DRAIN, SERVER_MODE_MAINTENANCE };
+
+/*
+ * What an agent said; what it did not mention is left as it was. The two halves are kept apart, as HAProxy does: "up"
+ * takes back a "down" of the agent's and no "drain", "ready" takes back "drain" and "maint" of the agent's (not the
+ * config's) and no "down". The agent goes on being asked in maintenance, or it could never say "ready".
+ */
 struct server_advice {
-	bool has_state;
+	bool has_health;
+	bool has_mode;
 	bool has_weight;
 	bool has_max_connections;
-	bool is_up;          /* has_state: "up" or "ready" clear what the agent said before; else down, drain, maint */
-	enum server_state state;
-	unsigned weight_percent; /* of the configured one */
-	uint64_t max_connections;
+	bool is_up;               /* has_health: "up"; else "down", "fail", "failed", "stopped" */
+	enum server_mode mode;    /* has_mode */
+	unsigned weight_percent;  /* of the configured one, at most 10000; 0: as drain does */
+	uint64_t max_connections; /* 0: no limit */
 };
 
 /* Where one resolved or written server is. */
@@ -58,7 +66,8 @@ struct server_address {
  * Something was observed. reason is for the log ("connect: Connection refused", "agent: drain"); advice only with
  * SERVER_AGENT. Takes the group's lock. Any thread.
  */
-void server_report(struct server *server, enum server_event event, const struct server_advice *advice, const char *reason);
+void server_report(
+	struct server *server, enum server_event event, const struct server_advice *advice, const char *reason);
 
 /* Any thread. */
 struct server *server_ref(struct server *server);
