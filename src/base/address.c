@@ -26,6 +26,8 @@
 #include "base/mem.h"
 
 #define EXPECTED "expected tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH, unix:@NAME or systemd:NAME"
+#define EXPECTED_SERVER "expected tcp:HOST:PORT, tcp:[V6]:PORT, unix:PATH, unix:@NAME or srv:NAME"
+#define EXPECTED_SRV "expected srv:_SERVICE._PROTO.DOMAIN, as in srv:_http._tcp.example.com"
 
 /* RFC 1035, 2.3.4. */
 #define HOST_NAME_MAX_LEN 253
@@ -37,7 +39,7 @@
 #define SUN_PATH_MAX_LEN (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 /* ::ffff:0:0/96, RFC 4291 2.5.5.2. */
-static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static const char digits[] = "0123456789";
 
@@ -154,8 +156,7 @@ normalise_name(const char *text, char *ret_host, size_t size, struct errmsg *err
 		label += len + 1;
 	}
 	if (is_number_gone_wrong(label, len)) {
-		errmsg_set(err, "\"%.100s\" is not an IPv4 address: expected four numbers from 0 to 255",
-			text);
+		errmsg_set(err, "\"%.100s\" is not an IPv4 address: expected four numbers from 0 to 255", text);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i <= total; i++)
@@ -181,9 +182,19 @@ refuse_bare_v6(const char *rest, const char *last_colon, struct errmsg *err)
 	return -EINVAL;
 }
 
+static void
+refuse_no_host(const char *rest, const char *colon, bool is_server, struct errmsg *err)
+{
+	if (is_server)
+		errmsg_set(err, "the host is missing: expected tcp:HOST:PORT");
+	else
+		errmsg_set(err, "the host is missing: for any address write tcp:*%s%.10s", colon, rest);
+}
+
 /* Cuts "HOST:PORT" in two: *ret_host_len bytes of host from *ret_host on, and the port. */
 static int
-split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const char **ret_port, struct errmsg *err)
+split_tcp(const char *rest, bool is_server, const char **ret_host, size_t *ret_host_len, const char **ret_port,
+	struct errmsg *err)
 {
 	const char *colon = strrchr(rest, ':');
 	const char *end;
@@ -209,7 +220,7 @@ split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const c
 	}
 	if (colon == NULL) {
 		if (*rest != '\0' && consists_of(rest, strlen(rest), digits))
-			errmsg_set(err, "the host is missing: for any address write tcp:*:%.10s", rest);
+			refuse_no_host(rest, ":", is_server, err);
 		else
 			errmsg_set(err, "the port is missing: expected tcp:HOST:PORT");
 		return -EINVAL;
@@ -217,7 +228,7 @@ split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const c
 	if (strchr(rest, ':') != colon)
 		return refuse_bare_v6(rest, colon, err);
 	if (colon == rest) {
-		errmsg_set(err, "the host is missing: for any address write tcp:*%.10s", rest);
+		refuse_no_host(rest, "", is_server, err);
 		return -EINVAL;
 	}
 	*ret_host = rest;
@@ -227,7 +238,7 @@ split_tcp(const char *rest, const char **ret_host, size_t *ret_host_len, const c
 }
 
 static int
-parse_tcp(struct address *address, const char *rest, struct errmsg *err)
+parse_tcp(struct address *address, const char *rest, bool is_server, struct errmsg *err)
 {
 	char text[HOST_NAME_MAX_LEN + 3];
 	char host[HOST_NAME_MAX_LEN + 3];
@@ -235,7 +246,7 @@ parse_tcp(struct address *address, const char *rest, struct errmsg *err)
 	size_t host_len;
 	int port, r;
 
-	r = split_tcp(rest, &host_text, &host_len, &port_text, err);
+	r = split_tcp(rest, is_server, &host_text, &host_len, &port_text, err);
 	if (r < 0)
 		return r;
 	/* One byte more than a name may have is kept, so that it is found too long. */
@@ -248,9 +259,13 @@ parse_tcp(struct address *address, const char *rest, struct errmsg *err)
 		r = normalise_name(text, host, sizeof(host), err);
 	if (r < 0)
 		return r;
+	if (is_server && strcmp(host, "*") == 0) {
+		errmsg_set(err, "a server has one address, and \"*\" is any: expected tcp:HOST:PORT");
+		return -EINVAL;
+	}
 	port = parse_decimal(port_text, UINT16_MAX);
-	if (port < 0) {
-		errmsg_set(err, "\"%.40s\" is not a port: expected a number from 0 to 65535", port_text);
+	if (port < is_server) {
+		errmsg_set(err, "\"%.40s\" is not a port: expected a number from %d to 65535", port_text, is_server);
 		return -EINVAL;
 	}
 	address->port = (uint16_t)port;
@@ -260,10 +275,11 @@ parse_tcp(struct address *address, const char *rest, struct errmsg *err)
 }
 
 static int
-parse_unix(struct address *address, const char *rest, struct errmsg *err)
+parse_unix(struct address *address, const char *rest, bool is_server, struct errmsg *err)
 {
 	size_t len = strlen(rest);
 
+	(void)is_server;
 	if (len == 0 || strcmp(rest, "@") == 0) {
 		errmsg_set(err, "the %s is missing: expected unix:PATH or unix:@NAME", len == 0 ? "path" : "name");
 		return -EINVAL;
@@ -280,16 +296,23 @@ parse_unix(struct address *address, const char *rest, struct errmsg *err)
 }
 
 static int
-parse_systemd(struct address *address, const char *rest, struct errmsg *err)
+parse_systemd(struct address *address, const char *rest, bool is_server, struct errmsg *err)
 {
+	if (is_server) {
+		errmsg_set(err, "what the service manager passes is a socket that listens, not one to connect "
+				"to; " EXPECTED_SERVER);
+		return -EINVAL;
+	}
 	if (*rest == '\0') {
 		errmsg_set(err, "the name is missing: expected systemd:NAME, by a socket unit's FileDescriptorName=");
 		return -EINVAL;
 	}
 	for (const char *p = rest; *p != '\0'; p++) {
 		if (*p <= ' ' || *p >= 0x7f || *p == ':' || p - rest >= FD_NAME_MAX_LEN) {
-			errmsg_set(err, "not a name that a socket unit's FileDescriptorName= can give: at most %d "
-				"characters, no colons, blanks or control characters", FD_NAME_MAX_LEN);
+			errmsg_set(err,
+				"not a name that a socket unit's FileDescriptorName= can give: at most %d "
+				"characters, no colons, blanks or control characters",
+				FD_NAME_MAX_LEN);
 			return -EINVAL;
 		}
 	}
@@ -298,49 +321,78 @@ parse_systemd(struct address *address, const char *rest, struct errmsg *err)
 	return 0;
 }
 
+/* RFC 2782: "_SERVICE._PROTO.DOMAIN". */
+static int
+parse_srv(struct address *address, const char *rest, bool is_server, struct errmsg *err)
+{
+	char host[HOST_NAME_MAX_LEN + 3];
+	const char *dot = strchr(rest, '.');
+	int r;
+
+	if (!is_server) {
+		errmsg_set(err, "srv: names servers to connect to, not where to listen; " EXPECTED);
+		return -EINVAL;
+	}
+	if (rest[0] != '_' || dot == NULL || dot[1] != '_' || strchr(dot + 1, '.') == NULL) {
+		errmsg_set(err, strchr(rest, ':') != NULL ? "SRV records bring the port; " EXPECTED_SRV : EXPECTED_SRV);
+		return -EINVAL;
+	}
+	r = normalise_name(rest, host, sizeof(host), err);
+	if (r < 0)
+		return r;
+	address->host = mem_strdup(host);
+	address->text = mem_printf("srv:%s", host);
+	return 0;
+}
+
 /* None of the forms: guesses what was meant, as long as the guess is a safe one. */
 static int
-refuse_unknown(const char *text, struct errmsg *err)
+refuse_unknown(const char *text, bool is_server, struct errmsg *err)
 {
+	const char *expected = is_server ? EXPECTED_SERVER : EXPECTED;
 	const char *colon = strrchr(text, ':');
 
 	if (strncmp(text, "udp:", 4) == 0)
-		errmsg_set(err, "datagram listeners (udp:) are not supported by this version; " EXPECTED);
+		errmsg_set(err, "datagram %s (udp:) are not supported by this version; %s",
+			is_server ? "servers" : "listeners", expected);
 	else if (text[0] == '/' || text[0] == '@')
-		errmsg_set(err, EXPECTED "; did you mean unix:%.120s?", text);
-	else if (parse_decimal(text, UINT16_MAX) >= 0)
-		errmsg_set(err, EXPECTED "; did you mean tcp:*:%.10s?", text);
+		errmsg_set(err, "%s; did you mean unix:%.120s?", expected, text);
+	else if (!is_server && parse_decimal(text, UINT16_MAX) >= 0)
+		errmsg_set(err, "%s; did you mean tcp:*:%.10s?", expected, text);
+	else if (is_server && text[0] == '_')
+		errmsg_set(err, "%s; did you mean srv:%.120s?", expected, text);
 	else if (colon != NULL && colon != text && strchr(text, ':') == colon &&
-		parse_decimal(colon + 1, UINT16_MAX) >= 0)
-		errmsg_set(err, EXPECTED "; did you mean tcp:%.120s?", text);
+		 parse_decimal(colon + 1, UINT16_MAX) >= 0)
+		errmsg_set(err, "%s; did you mean tcp:%.120s?", expected, text);
 	else
-		errmsg_set(err, EXPECTED);
+		errmsg_set(err, "%s", expected);
 	return -EINVAL;
 }
 
-int
-address_parse(struct address *address, const char *text, struct errmsg *err)
+static int
+parse(struct address *address, const char *text, bool is_server, struct errmsg *err)
 {
 	static const struct form {
 		const char *prefix;
 		enum address_kind kind;
-		int (*parse)(struct address *address, const char *rest, struct errmsg *err);
+		int (*parse)(struct address *address, const char *rest, bool is_server, struct errmsg *err);
 	} forms[] = {
-		{ "tcp:", ADDRESS_TCP, parse_tcp },
-		{ "unix:", ADDRESS_UNIX, parse_unix },
-		{ "systemd:", ADDRESS_SYSTEMD, parse_systemd },
+		{"tcp:", ADDRESS_TCP, parse_tcp},
+		{"unix:", ADDRESS_UNIX, parse_unix},
+		{"systemd:", ADDRESS_SYSTEMD, parse_systemd},
+		{"srv:", ADDRESS_SRV, parse_srv},
 	};
-	struct address parsed = { .kind = ADDRESS_TCP };
+	struct address parsed = {.kind = ADDRESS_TCP};
 	size_t i = 0;
 	int r;
 
 	while (i < CP_COUNT(forms) && strncmp(text, forms[i].prefix, strlen(forms[i].prefix)) != 0)
 		i++;
 	if (i == CP_COUNT(forms)) {
-		r = refuse_unknown(text, err);
+		r = refuse_unknown(text, is_server, err);
 	} else {
 		parsed.kind = forms[i].kind;
-		r = forms[i].parse(&parsed, text + strlen(forms[i].prefix), err);
+		r = forms[i].parse(&parsed, text + strlen(forms[i].prefix), is_server, err);
 	}
 	if (r == 0 && (parsed.host == NULL || parsed.text == NULL)) {
 		address_fini(&parsed);
@@ -353,6 +405,18 @@ address_parse(struct address *address, const char *text, struct errmsg *err)
 	}
 	*address = parsed;
 	return 0;
+}
+
+int
+address_parse(struct address *address, const char *text, struct errmsg *err)
+{
+	return parse(address, text, false, err);
+}
+
+int
+address_parse_server(struct address *address, const char *text, struct errmsg *err)
+{
+	return parse(address, text, true, err);
 }
 
 void
@@ -408,7 +472,7 @@ peer_from_sockaddr(struct peer *peer, const struct sockaddr *sa, socklen_t len)
 	union {
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} copy = { .in6 = { 0 } };
+	} copy = {.in6 = {0}};
 
 	memset(peer, 0, sizeof(*peer));
 	peer->family = AF_UNSPEC;

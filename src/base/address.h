@@ -3,7 +3,7 @@
  * address - where something listens or connects to, and who a peer is.
  *
  * struct address is the text form "tcp:HOST:PORT", "tcp:[V6]:PORT", "tcp:*:PORT" (IPv4 and IPv6), "unix:PATH",
- * "unix:@ABSTRACT" or "systemd:NAME", taken apart. struct peer is a socket's other end in 24 bytes, because
+ * "unix:@ABSTRACT", "systemd:NAME" or "srv:NAME", taken apart. struct peer is a socket's other end in 24 bytes, because
  * every connection keeps one.
  */
 #ifndef CP_BASE_ADDRESS_H
@@ -18,13 +18,13 @@
 
 struct errmsg;
 
-enum address_kind { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_SYSTEMD };
+enum address_kind { ADDRESS_TCP, ADDRESS_UNIX, ADDRESS_SYSTEMD, ADDRESS_SRV };
 
 /* Owns its strings. */
 struct address {
 	enum address_kind kind;
 	char *text;      /* as it was written, normalised: equal addresses have equal texts */
-	char *host;      /* tcp: name or number without brackets, "*": any; unix: path or "@name"; systemd: name */
+	char *host;      /* tcp: name or number without brackets, "*": any; unix: path or "@name"; systemd, srv: name */
 	uint16_t port;   /* tcp only, host byte order; 0 = the kernel chooses */
 };
 
@@ -40,10 +40,15 @@ struct peer {
 };
 
 /*
- * Takes text apart; *address is written on success only and then owned by the caller (address_fini).
- * 0, -EINVAL (err says what was expected), -ENOMEM.
+ * Takes apart where something listens, which is any form but srv:; *address is written on success only and then owned
+ * by the caller (address_fini). 0, -EINVAL (err says what was expected), -ENOMEM.
  */
 CP_MUST_CHECK int address_parse(struct address *address, const char *text, struct errmsg *err);
+/*
+ * The same for a server to connect to: tcp: with a host and a port, unix: or srv:_SERVICE._PROTO.DOMAIN, the name of
+ * SRV records (RFC 2782).
+ */
+CP_MUST_CHECK int address_parse_server(struct address *address, const char *text, struct errmsg *err);
 /* Frees what it holds; a zeroed one is accepted. */
 void address_fini(struct address *address);
 

@@ -91,7 +91,10 @@ is_set(const struct option *row, const void *field)
 {
 	switch (row->type) {
 	case OPTION_STRING:
+	case OPTION_UPSTREAM:
 		return *(char *const *)field != NULL;
+	case OPTION_ADDRESS:
+		return *(struct address *const *)field != NULL;
 	case OPTION_SERVICE:
 		return ((const struct conf_service *)field)->type != NULL;
 	default:
@@ -151,7 +154,11 @@ conf_dump_value(const struct option *row, const void *field, FILE *out)
 		print_word(row, *(const int *)field, out);
 		break;
 	case OPTION_STRING:
+	case OPTION_UPSTREAM:
 		print_string(*(char *const *)field, out);
+		break;
+	case OPTION_ADDRESS:
+		print_string((*(struct address *const *)field)->text, out);
 		break;
 	case OPTION_STRINGS:
 	case OPTION_ADDRESSES:

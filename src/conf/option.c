@@ -62,6 +62,14 @@ field_fini_strings(struct option_strings *list)
 }
 
 static void
+field_fini_address(struct address **field)
+{
+	if (*field != NULL)
+		address_fini(*field);
+	mem_freep(field);
+}
+
+static void
 field_fini_addresses(struct option_addresses *list)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -89,7 +97,11 @@ field_fini(const struct option *row, void *field)
 	case OPTION_WORD:
 		break;
 	case OPTION_STRING:
+	case OPTION_UPSTREAM:
 		mem_freep((char **)field);
+		break;
+	case OPTION_ADDRESS:
+		field_fini_address(field);
 		break;
 	case OPTION_STRINGS:
 		field_fini_strings(field);
@@ -141,10 +153,14 @@ option_type_name(enum option_type type)
 		return "string";
 	case OPTION_STRINGS:
 		return "strings";
+	case OPTION_ADDRESS:
+		return "address";
 	case OPTION_ADDRESSES:
 		return "addresses";
 	case OPTION_NETWORKS:
 		return "networks";
+	case OPTION_UPSTREAM:
+		return "upstream";
 	case OPTION_SERVICE:
 		return "service";
 	}
@@ -210,8 +226,10 @@ option_range(const struct option *row, char buf[OPTION_TEXT_MAX])
 	case OPTION_BOOL:
 	case OPTION_STRING:
 	case OPTION_STRINGS:
+	case OPTION_ADDRESS:
 	case OPTION_ADDRESSES:
 	case OPTION_NETWORKS:
+	case OPTION_UPSTREAM:
 	case OPTION_SERVICE:
 		break;
 	}
@@ -233,8 +251,10 @@ option_expected(const struct option *row, char buf[OPTION_TEXT_MAX])
 		[OPTION_WORD] = {"", ""},
 		[OPTION_STRING] = {"a string", ""},
 		[OPTION_STRINGS] = {"a string or an array of strings", ""},
+		[OPTION_ADDRESS] = {"an address such as \"tcp:192.0.2.1:80\", \"unix:PATH\" or \"srv:NAME\"", ""},
 		[OPTION_ADDRESSES] = {"an address such as \"tcp:*:7007\" or an array of addresses", ""},
 		[OPTION_NETWORKS] = {"a network such as \"10.0.0.0/8\" or an array of networks", ""},
+		[OPTION_UPSTREAM] = {"the name of an upstream", ""},
 		[OPTION_SERVICE] = {"a service type's name or { type = \"NAME\"; … }", ""},
 	};
 	char range[OPTION_TEXT_MAX];
@@ -382,6 +402,21 @@ append_string(struct option_strings *list, const char *text)
 }
 
 static int
+set_address(struct address **field, const char *text, struct errmsg *err)
+{
+	struct address *parsed = mem_zalloc(sizeof(*parsed));
+	int r = parsed != NULL ? address_parse_server(parsed, text, err) : -ENOMEM;
+
+	if (r < 0) {
+		mem_free(parsed);
+		return r;
+	}
+	field_fini_address(field);
+	*field = parsed;
+	return 0;
+}
+
+static int
 append_address(struct option_addresses *list, const char *text, struct errmsg *err)
 {
 	struct address *slot = list_grow(&list->items, list->count, sizeof(*slot));
@@ -426,9 +461,12 @@ option_set_text(const struct option *row, void *field, const char *text, struct 
 	case OPTION_WORD:
 		return set_word(row, field, text, err);
 	case OPTION_STRING:
+	case OPTION_UPSTREAM:
 		return set_string(field, text);
 	case OPTION_STRINGS:
 		return append_string(field, text);
+	case OPTION_ADDRESS:
+		return set_address(field, text, err);
 	case OPTION_ADDRESSES:
 		return append_address(field, text, err);
 	case OPTION_NETWORKS:
@@ -474,6 +512,14 @@ is_equal_strings(const struct option_strings *a, const struct option_strings *b)
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_equal_address(const struct address *a, const struct address *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a->text, b->text) == 0;
 }
 
 static bool
@@ -534,9 +580,12 @@ option_is_equal(const struct option *row, const void *a, const void *b)
 	case OPTION_WORD:
 		return *(const int *)a == *(const int *)b;
 	case OPTION_STRING:
+	case OPTION_UPSTREAM:
 		return is_equal_string(*(char *const *)a, *(char *const *)b);
 	case OPTION_STRINGS:
 		return is_equal_strings(a, b);
+	case OPTION_ADDRESS:
+		return is_equal_address(*(struct address *const *)a, *(struct address *const *)b);
 	case OPTION_ADDRESSES:
 		return is_equal_addresses(a, b);
 	case OPTION_NETWORKS:

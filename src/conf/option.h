@@ -24,8 +24,10 @@ enum option_type {
 	OPTION_WORD,      /* int; one of words[] */
 	OPTION_STRING,    /* char *, owned; NULL when absent and without default */
 	OPTION_STRINGS,   /* struct option_strings, owned; one string or an array of them */
+	OPTION_ADDRESS,   /* struct address *, owned; of one server to connect to */
 	OPTION_ADDRESSES, /* struct option_addresses, owned; one address or an array of them */
 	OPTION_NETWORKS,  /* struct option_networks, owned; one network or an array of them */
+	OPTION_UPSTREAM,  /* char *, owned; the name of an upstream, which check.c finds to exist */
 	OPTION_SERVICE,   /* struct conf_service (conf.h), owned; a type's name or { type = "…"; … } */
 };
 
@@ -106,10 +108,14 @@ struct option_group {
 #define OPT_STRING_REQUIRED(s, f, n, rel, text) OPTION_ROW(OPTION_STRING, char *, s, f, n, rel, text, .required = true)
 #define OPT_STRINGS(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_STRINGS, struct option_strings, s, f, n, rel, text, .required = false)
+#define OPT_ADDRESS_REQUIRED(s, f, n, rel, text) \
+	OPTION_ROW(OPTION_ADDRESS, struct address *, s, f, n, rel, text, .required = true)
 #define OPT_ADDRESSES_REQUIRED(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_ADDRESSES, struct option_addresses, s, f, n, rel, text, .required = true)
 #define OPT_NETWORKS(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_NETWORKS, struct option_networks, s, f, n, rel, text, .required = false)
+#define OPT_UPSTREAM_REQUIRED(s, f, n, rel, text) \
+	OPTION_ROW(OPTION_UPSTREAM, char *, s, f, n, rel, text, .required = true)
 #define OPT_SERVICE_REQUIRED(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_SERVICE, struct conf_service, s, f, n, rel, text, .required = true)
 #define OPT_END { .name = NULL }

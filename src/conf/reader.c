@@ -360,6 +360,8 @@ read_option(struct conf_loading *loading, const struct option *row, const config
 	case OPTION_MODE:
 	case OPTION_WORD:
 	case OPTION_STRING:
+	case OPTION_ADDRESS:
+	case OPTION_UPSTREAM:
 		read_scalar(loading, row, setting, key, option_field(row, base));
 		break;
 	}

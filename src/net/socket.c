@@ -430,6 +430,8 @@ open_descriptor(struct listen_socket *sock, const struct conf_listener *rule, co
 		return open_unix(sock, rule, address, ret_step);
 	case ADDRESS_SYSTEMD:
 		return adopt_systemd(sock, address, sockets, ret_step);
+	case ADDRESS_SRV:
+		break;
 	}
 	CP_ASSERT(!"an address of unknown kind");
 	return -EINVAL;
