@@ -11,6 +11,8 @@
  *   LOCK_POOL        struct pool .lock        the list of workers, growing and shrinking
  *   LOCK_QUEUE       struct queue .lock       the ring of accepted connections
  *   LOCK_SOURCES     struct sources .lock     connections counted by source address
+ *   LOCK_UPSTREAM    struct upstream .lock    its servers, their places, the clients that wait for one
+ *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
  *   LOCK_LOG         the log's ring list      which threads have a ring
  */
 #ifndef CP_BASE_LOCK_H
@@ -23,6 +25,8 @@ enum lock_rank {
 	LOCK_POOL = 10,
 	LOCK_QUEUE = 20,
 	LOCK_SOURCES = 30,
+	LOCK_UPSTREAM = 34,
+	LOCK_LOOP = 36,
 	LOCK_LOG = 40,
 };
 

@@ -43,6 +43,9 @@ loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg)
 	loop->now_ns = clock_now_ns();
 	timer_wheel_init(&loop->wheel, loop_now_ms(loop));
 	list_init(&loop->tasks);
+	lock_init(&loop->lock, LOCK_LOOP);
+	list_init(&loop->posted);
+	atomic_init(&loop->has_posted, false);
 	loop->event_count = 0;
 	loop->event_next = 0;
 	loop->turns = 0;
@@ -78,6 +81,7 @@ loop_fini(struct loop *loop)
 	fd_close(&loop->wake_fd);
 	fd_close(&loop->epoll_fd);
 	mem_freep(&loop->events);
+	lock_fini(&loop->lock);
 	loop->magic = 0;
 }
 
@@ -86,7 +90,7 @@ loop_fini(struct loop *loop)
 static int
 control(struct loop *loop, int operation, struct watch *watch, int fd, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data.ptr = watch };
+	struct epoll_event event = {.events = events, .data.ptr = watch};
 
 	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
 	return epoll_ctl(loop->epoll_fd, operation, fd, &event) == 0 ? 0 : -errno;
@@ -157,6 +161,54 @@ run_tasks(struct loop *loop)
 	}
 }
 
+/* ---- tasks from other threads -------------------------------------------------- */
+
+void
+loop_post(struct loop *loop, struct task *task)
+{
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	CP_ASSERT(task->fn != NULL);
+	lock_acquire(&loop->lock);
+	if (!list_is_linked(&task->link))
+		list_push_back(&loop->posted, &task->link);
+	atomic_store(&loop->has_posted, true);
+	lock_release(&loop->lock);
+	loop_wake(loop);
+}
+
+void
+loop_unpost(struct loop *loop, struct task *task)
+{
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	lock_acquire(&loop->lock);
+	list_remove(&task->link);
+	lock_release(&loop->lock);
+}
+
+static struct task *
+pop_posted(struct loop *loop)
+{
+	struct list *link;
+
+	lock_acquire(&loop->lock);
+	link = list_pop_front(&loop->posted);
+	lock_release(&loop->lock);
+	return link != NULL ? CP_CONTAINER_OF(link, struct task, link) : NULL;
+}
+
+/* One at a time: a task may unpost another one. */
+static void
+run_posted(struct loop *loop)
+{
+	struct task *task;
+
+	if (!atomic_load_explicit(&loop->has_posted, memory_order_relaxed) ||
+		!atomic_exchange(&loop->has_posted, false))
+		return;
+	while ((task = pop_posted(loop)) != NULL)
+		task->fn(loop, task);
+}
+
 /* ---- turns ------------------------------------------------------------------- */
 
 /* Milliseconds to wait for, as epoll_wait(2) takes them. */
@@ -198,7 +250,8 @@ sleep_for_events(struct loop *loop, int timeout_ms)
 	int count;
 
 	atomic_exchange(&loop->sleeping, true);
-	if (loop->before_sleep != NULL && loop->before_sleep(loop, loop->before_sleep_arg)) {
+	if (atomic_load(&loop->has_posted) ||
+		(loop->before_sleep != NULL && loop->before_sleep(loop, loop->before_sleep_arg))) {
 		/* If a waker was faster, its event comes with this poll or a later one and does no harm. */
 		atomic_exchange(&loop->sleeping, false);
 		return poll_events(loop, 0);
@@ -240,6 +293,7 @@ loop_turn(struct loop *loop, int max_wait_ms)
 	loop_update_now(loop);
 	dispatch(loop, count);
 	timer_wheel_advance(&loop->wheel, loop_now_ms(loop));
+	run_posted(loop);
 	run_tasks(loop);
 	return 0;
 }
@@ -248,7 +302,7 @@ loop_turn(struct loop *loop, int max_wait_ms)
 static int
 open_nap_set(struct loop *loop)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 
 	loop->nap_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->nap_fd < 0)

@@ -3,7 +3,7 @@
  * engine - one thread's scheduler: descriptors, deadlines, fibers. It knows no connections. May include: base.
  *
  * loop.h - an event loop over epoll(7) with a timing wheel, a list of tasks to run, and a wake-up from other
- * threads. Every function is for the thread that owns the loop, except loop_wake() and loop_is_sleeping().
+ * threads. Every function is for the thread that owns the loop, except loop_wake(), loop_is_sleeping() and loop_post().
  *
  * WAKEUP: the owner announces that it sleeps, runs the before_sleep hook (which looks for work once more and may call
  * it off), then waits. A waker that has published work exchanges the announcement and writes the eventfd only if
@@ -19,6 +19,7 @@
 
 #include "base/defs.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "engine/timer.h"
 
 struct epoll_event;
@@ -55,6 +56,9 @@ struct loop {
 	uint64_t now_ns;          /* public to read: the time at the start of this turn */
 	struct timer_wheel wheel; /* public: timer_set(&loop->wheel, …); its clock is now_ns in ms */
 	struct list tasks;
+	struct cp_lock lock; /* LOCK_LOOP; guards posted */
+	struct list posted;  /* of struct task, by other threads */
+	atomic_bool has_posted;
 	struct epoll_event *events;
 	int event_count; /* of the batch being dispatched */
 	int event_next;
@@ -109,6 +113,13 @@ void loop_update_now(struct loop *loop);
 
 /* Any thread: ends the sleep the loop is in, or about to be in. Returns true if it slept (a system call was made). */
 bool loop_wake(struct loop *loop);
+/*
+ * Any thread: runs the task once on the loop's thread, in one of its next turns. A posted task belongs to the loop
+ * until it runs: it must be none that loop_schedule() is used for. Posting it twice before it runs is posting it once.
+ */
+void loop_post(struct loop *loop, struct task *task);
+/* The loop's thread: it will not run, unless it is posted again. */
+void loop_unpost(struct loop *loop, struct task *task);
 /* Any thread: it slept when asked. Sequentially consistent, so that it may stand for the waker's look in WAKEUP. */
 bool loop_is_sleeping(const struct loop *loop);
 

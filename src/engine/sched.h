@@ -13,6 +13,7 @@
 
 #include "engine/fiber.h"
 #include "engine/loop.h"
+#include "engine/relay.h"
 
 struct sched;
 
@@ -22,6 +23,7 @@ typedef void sched_done_fn(struct sched *sched, void *task);
 struct sched {
 	struct loop loop;
 	struct fiber_pool *fibers;
+	struct relay_pool relays;
 	sched_done_fn *done;
 
 	/*

@@ -183,6 +183,8 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	log_record_add(&record, "POOL", "%s", route->rule->pool_name);
 	log_record_add(&record, "WORKER", "%u", conn->worker);
 	log_record_add(&record, "CLIENT", "%s", client);
+	if (conn->server != NULL)
+		log_record_add(&record, "SERVER", "%s", conn->server);
 	log_record_add(&record, "END", "%s", conn_end_word(conn->end));
 	log_record_add(&record, "BYTES_IN", "%llu", (unsigned long long)conn->bytes_in);
 	log_record_add(&record, "BYTES_OUT", "%llu", (unsigned long long)conn->bytes_out);
@@ -211,6 +213,8 @@ conn_close(struct conn *conn, uint64_t now_ns)
 	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->closed, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&counters->active, 1, memory_order_relaxed);
+	if (conn->at_end != NULL)
+		conn->at_end(conn->at_end_arg);
 	route_unref(&conn->from.route);
 	conn->magic = 0;
 }

@@ -75,6 +75,9 @@ struct conn {
 	uint64_t started_ns;  /* taken out of the queue */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
+	const char *server;          /* whom it was passed on to; NULL: nobody */
+	void (*at_end)(void *arg);   /* called last by conn_close(); NULL: nothing */
+	void *at_end_arg;
 };
 
 /* "client", "idle", …: the fixed list of END=. */

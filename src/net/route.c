@@ -36,6 +36,14 @@ route_new(struct conf *conf, const struct conf_listener *rule, struct listener *
 	return route;
 }
 
+void
+route_set_state(struct route *route, const struct route_state *state)
+{
+	CP_CHECK_MAGIC(route, ROUTE_MAGIC);
+	CP_ASSERT(route->state.release == NULL);
+	route->state = *state;
+}
+
 struct route *
 route_ref(struct route *route)
 {
@@ -58,6 +66,8 @@ route_unref(struct route **holder)
 	if (atomic_fetch_sub_explicit(&route->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	route->magic = 0;
+	if (route->state.release != NULL)
+		route->state.release(route->state.data);
 	acl_free(&route->acl);
 	listener_unref(&route->listener);
 	conf_unref(&route->conf);

@@ -20,6 +20,12 @@ struct cp_handler;
 struct listener;
 struct pool;
 
+/* Of one service under one generation; zeroed: it has none. */
+struct route_state {
+	void *data;
+	void (*release)(void *data);
+};
+
 #define ROUTE_MAGIC 0x726f7574
 
 struct route {
@@ -30,12 +36,15 @@ struct route {
 	struct listener *listener;        /* one reference */
 	struct acl *acl;                  /* owned; NULL: everybody may */
 	const struct cp_handler *handler; /* serves them; static */
+	struct route_state state;         /* what the service made of its section; released with the route */
 	struct pool *pool;                /* borrowed: a pool outlives its connections. Acceptor only */
 };
 
 /* Returns owned with one reference, NULL when out of memory. */
 CP_MUST_CHECK struct route *route_new(struct conf *conf, const struct conf_listener *rule, struct listener *listener,
 	const struct cp_handler *handler, struct pool *pool);
+/* Gives it the service's state: before a connection has it. */
+void route_set_state(struct route *route, const struct route_state *state);
 /* Any thread. */
 struct route *route_ref(struct route *route);
 /* Nulls the holder; the last one frees. Accepts NULL. Any thread. */

@@ -174,8 +174,10 @@ on_trim(struct timer *timer)
 {
 	struct worker *worker = CP_CONTAINER_OF(timer, struct worker, trim);
 
-	if (atomic_load_explicit(&worker->active, memory_order_relaxed) == 0)
+	if (atomic_load_explicit(&worker->active, memory_order_relaxed) == 0) {
 		fiber_pool_trim(worker->sched.fibers, 1);
+		relay_pool_trim(&worker->sched.relays);
+	}
 }
 
 static void
@@ -271,6 +273,7 @@ worker_free(struct worker **holder)
 	if (worker == NULL)
 		return;
 	fiber_pool_free(&worker->sched.fibers);
+	relay_pool_fini(&worker->sched.relays);
 	loop_fini(&worker->sched.loop);
 	slab_fini(&worker->conns);
 	worker->magic = 0;
