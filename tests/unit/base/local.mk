@@ -43,3 +43,6 @@ tests_unit_base_test_logsink_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/base/test_systemd
 tests_unit_base_test_systemd_SOURCES = tests/unit/base/test_systemd.c
 tests_unit_base_test_systemd_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/base/test_proxy_header
+tests_unit_base_test_proxy_header_SOURCES = tests/unit/base/test_proxy_header.c
+tests_unit_base_test_proxy_header_LDADD = $(UNIT_LIBS)
