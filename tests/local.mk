@@ -5,7 +5,7 @@ AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_b
 UNIT_TESTS =
 UNIT_LIBS = src/daemon/libdaemon.a src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a \
 	src/engine/libengine.a src/conf/libconf.a src/base/libbase.a \
-	$(CHECK_LIBS) $(LIBCONFIG_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
+	$(CHECK_LIBS) $(LIBCONFIG_LIBS) $(LIBCARES_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 
 include tests/unit/base/local.mk
 include tests/unit/conf/local.mk

@@ -7,4 +7,4 @@ sbin_PROGRAMS += src/connpoold
 src_connpoold_SOURCES = src/main.c
 src_connpoold_LDADD = src/daemon/libdaemon.a src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a \
 	src/engine/libengine.a \
-	src/conf/libconf.a src/base/libbase.a $(LIBCONFIG_LIBS) $(SYSTEMD_LIBS)
+	src/conf/libconf.a src/base/libbase.a $(LIBCONFIG_LIBS) $(LIBCARES_LIBS) $(SYSTEMD_LIBS)

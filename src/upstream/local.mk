@@ -5,3 +5,8 @@ src_upstream_libupstream_a_SOURCES = \
 	src/upstream/server.h \
 	src/upstream/upstream.h \
 	src/upstream/upstreams.h
+src_upstream_libupstream_a_SOURCES += \
+	src/upstream/resolve.c \
+	src/upstream/resolve_lookup.c src/upstream/resolve_lookup.h \
+	src/upstream/resolve_set.c src/upstream/resolve_set.h \
+	src/upstream/resolve_srv.c src/upstream/resolve_srv.h

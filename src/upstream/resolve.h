@@ -28,8 +28,8 @@ struct resolver_watch;
 /* One address of an answer. */
 struct resolved {
 	struct server_address address;
-	unsigned weight;   /* SRV: 0 to 65535; else 1 */
-	bool backup;       /* SRV: of another than the lowest priority */
+	unsigned weight; /* SRV: 1 to 65535, its 0 being taken as 1; else 1 */
+	bool backup;     /* SRV: of another than the lowest priority */
 };
 
 /*
@@ -50,8 +50,8 @@ void resolver_free(struct resolver **resolver);
  * Begins to watch address: tcp:NAME:PORT (A and AAAA) or srv:NAME (RFC 2782). label is for the log ("upstream 'web'").
  * fn is not called before this returns. Both strings are copied. NULL when out of memory.
  */
-CP_MUST_CHECK struct resolver_watch *resolver_watch(struct resolver *resolver, const struct address *address,
-	const char *label, resolved_fn *fn, void *arg);
+CP_MUST_CHECK struct resolver_watch *resolver_watch(
+	struct resolver *resolver, const struct address *address, const char *label, resolved_fn *fn, void *arg);
 /* Accepts NULL, nulls the holder. A look-up under way is forgotten. */
 void resolver_unwatch(struct resolver_watch **watch);
 

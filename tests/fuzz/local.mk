@@ -3,7 +3,7 @@
 # run over their seeds.
 FUZZ_TARGETS = tests/fuzz/fuzz_address tests/fuzz/fuzz_conf tests/fuzz/fuzz_units
 FUZZ_LIBS = src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a src/engine/libengine.a src/conf/libconf.a src/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(SYSTEMD_LIBS)
+	$(LIBCONFIG_LIBS) $(LIBCARES_LIBS) $(SYSTEMD_LIBS)
 if FUZZERS
 FUZZ_MAIN = tests/fuzz/fuzz.h
 else
