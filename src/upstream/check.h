@@ -21,9 +21,12 @@ struct server;
  * NULL when out of memory. Holds one reference on server.
  */
 CP_MUST_CHECK struct check *check_new(struct loop *loop, struct server *server, const struct conf_upstream *conf);
-/* Takes over changed settings; 0 or -ENOMEM (then nothing has changed). */
+/*
+ * Takes over changed settings, and begins anew; with the same ones, everything goes on. 0 or -ENOMEM (then nothing has
+ * changed).
+ */
 CP_MUST_CHECK int check_configure(struct check *check, const struct conf_upstream *conf);
-/* Stops; accepts NULL, nulls the holder. */
+/* Stops, whatever it is at (but not from inside server_report()); accepts NULL, nulls the holder. */
 void check_free(struct check **check);
 
 #endif

@@ -1,6 +1,8 @@
 noinst_LIBRARIES += src/upstream/libupstream.a
 src_upstream_libupstream_a_SOURCES = \
-	src/upstream/check.h \
+	src/upstream/agent.c src/upstream/agent.h \
+	src/upstream/check.c src/upstream/check.h \
+	src/upstream/probe.c src/upstream/probe.h \
 	src/upstream/resolve.h \
 	src/upstream/server.h \
 	src/upstream/upstream.h \
