@@ -233,4 +233,5 @@ check_conf(struct conf_loading *loading)
 	resolve_pools(loading);
 	check_listeners(loading);
 	check_addresses(loading);
+	check_upstreams(loading);
 }

@@ -37,6 +37,27 @@ pools_free(struct conf *conf)
 }
 
 static void
+upstream_free(struct conf_upstream *upstream)
+{
+	for (size_t i = 0; i < upstream->server_count; i++) {
+		option_group_fini(&conf_group_server, upstream->servers[i]);
+		mem_free(upstream->servers[i]);
+	}
+	mem_free(upstream->servers);
+	option_group_fini(&conf_group_upstream, upstream);
+	mem_free(upstream->name);
+	mem_free(upstream);
+}
+
+static void
+upstreams_free(struct conf *conf)
+{
+	for (size_t i = 0; i < conf->upstream_count; i++)
+		upstream_free(conf->upstreams[i]);
+	mem_free(conf->upstreams);
+}
+
+static void
 listeners_free(struct conf *conf)
 {
 	for (size_t i = 0; i < conf->listener_count; i++) {
@@ -60,7 +81,9 @@ conf_unref(struct conf **holder)
 	option_group_fini(&conf_group_top, conf);
 	option_group_fini(&conf_group_daemon, &conf->daemon);
 	option_group_fini(&conf_group_log, &conf->log);
+	option_group_fini(&conf_group_resolver, &conf->resolver);
 	pools_free(conf);
+	upstreams_free(conf);
 	listeners_free(conf);
 	for (size_t i = 0; i < conf->file_count; i++)
 		mem_free(conf->files[i]);
@@ -75,6 +98,16 @@ conf_find_pool(const struct conf *conf, const char *name)
 	for (size_t i = 0; i < conf->pool_count; i++) {
 		if (strcmp(conf->pools[i]->name, name) == 0)
 			return conf->pools[i];
+	}
+	return NULL;
+}
+
+const struct conf_upstream *
+conf_find_upstream(const struct conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		if (strcmp(conf->upstreams[i]->name, name) == 0)
+			return conf->upstreams[i];
 	}
 	return NULL;
 }

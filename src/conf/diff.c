@@ -3,7 +3,8 @@
  * diff - compares two generations row by row.
  *
  * Called by a reload on the main thread, before it switches over. The rows decide what is compared and what is said
- * about when it takes effect; pools and listeners are the same when their names are. It changes neither generation.
+ * about when it takes effect; pools, upstreams and listeners are the same when their names are, servers when their
+ * addresses are. It changes neither generation.
  */
 #include "config.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/dump.h"
@@ -139,6 +141,77 @@ compare_pools(struct conf_diff *diff, const struct conf *before, const struct co
 	return 0;
 }
 
+/* Borrowed; NULL when there is none. */
+static const struct conf_server *
+find_server(const struct conf_upstream *upstream, const struct address *address)
+{
+	for (size_t i = 0; i < upstream->server_count; i++) {
+		if (strcmp(upstream->servers[i]->address->text, address->text) == 0)
+			return upstream->servers[i];
+	}
+	return NULL;
+}
+
+static int
+compare_server(
+	struct conf_diff *diff, const char *name, const struct conf_server *before, const struct conf_server *after)
+{
+	char *prefix = mem_printf("upstream '%s': server %s ", name, after->address->text);
+	int r = prefix != NULL ? compare_group(diff, &conf_group_server, prefix, "", before, after) : -ENOMEM;
+
+	mem_free(prefix);
+	return r;
+}
+
+static int
+compare_servers(struct conf_diff *diff, const struct conf_upstream *before, const struct conf_upstream *after)
+{
+	const char *name = after->name;
+
+	for (size_t i = 0; i < after->server_count; i++) {
+		const struct conf_server *server = after->servers[i];
+		const struct conf_server *old = find_server(before, server->address);
+
+		if (old == NULL ? add_line(diff,
+					  mem_printf("upstream '%s': server %s added", name, server->address->text)) < 0
+				: compare_server(diff, name, old, server) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < before->server_count; i++) {
+		const struct conf_server *server = before->servers[i];
+
+		if (find_server(after, server->address) == NULL &&
+			add_line(diff, mem_printf("upstream '%s': server %s removed", name, server->address->text)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+compare_upstreams(struct conf_diff *diff, const struct conf *before, const struct conf *after)
+{
+	char prefix[CONF_NAME_MAX + 16];
+
+	for (size_t i = 0; i < after->upstream_count; i++) {
+		const struct conf_upstream *upstream = after->upstreams[i];
+		const struct conf_upstream *old = conf_find_upstream(before, upstream->name);
+
+		snprintf(prefix, sizeof(prefix), "upstream '%s': ", upstream->name);
+		if (old == NULL ? add_line(diff, mem_printf("%sadded", prefix)) < 0
+				: compare_group(diff, &conf_group_upstream, prefix, "", old, upstream) < 0 ||
+					  compare_servers(diff, old, upstream) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < before->upstream_count; i++) {
+		const struct conf_upstream *upstream = before->upstreams[i];
+
+		if (conf_find_upstream(after, upstream->name) == NULL &&
+			add_line(diff, mem_printf("upstream '%s': removed", upstream->name)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int
 compare_listeners(struct conf_diff *diff, const struct conf *before, const struct conf *after)
 {
@@ -170,7 +243,9 @@ conf_diff_init(struct conf_diff *diff, const struct conf *before, const struct c
 	if (compare_group(diff, &conf_group_top, "", ":", before, after) < 0 ||
 		compare_group(diff, &conf_group_daemon, "daemon.", ":", &before->daemon, &after->daemon) < 0 ||
 		compare_group(diff, &conf_group_log, "log.", ":", &before->log, &after->log) < 0 ||
-		compare_pools(diff, before, after) < 0 || compare_listeners(diff, before, after) < 0) {
+		compare_group(diff, &conf_group_resolver, "resolver.", ":", &before->resolver, &after->resolver) < 0 ||
+		compare_pools(diff, before, after) < 0 || compare_upstreams(diff, before, after) < 0 ||
+		compare_listeners(diff, before, after) < 0) {
 		conf_diff_fini(diff);
 		return -ENOMEM;
 	}

@@ -187,6 +187,20 @@ print_group(const struct option_group *group, const void *base, const char *inde
 	}
 }
 
+static void
+print_upstream(const struct conf_upstream *upstream, FILE *out)
+{
+	fprintf(out, "\t%s: {\n", upstream->name);
+	print_group(&conf_group_upstream, upstream, "\t\t", out);
+	fputs("\t\tservers = (\n", out);
+	for (size_t i = 0; i < upstream->server_count; i++) {
+		fputs("\t\t\t{\n", out);
+		print_group(&conf_group_server, upstream->servers[i], "\t\t\t\t", out);
+		fputs(i + 1 < upstream->server_count ? "\t\t\t},\n" : "\t\t\t}\n", out);
+	}
+	fputs("\t\t);\n\t};\n", out);
+}
+
 void
 conf_dump(const struct conf *conf, FILE *out)
 {
@@ -196,12 +210,17 @@ conf_dump(const struct conf *conf, FILE *out)
 	print_group(&conf_group_daemon, &conf->daemon, "\t", out);
 	fputs("};\nlog: {\n", out);
 	print_group(&conf_group_log, &conf->log, "\t", out);
+	fputs("};\nresolver: {\n", out);
+	print_group(&conf_group_resolver, &conf->resolver, "\t", out);
 	fputs("};\npools: {\n", out);
 	for (size_t i = 0; i < conf->pool_count; i++) {
 		fprintf(out, "\t%s: {\n", conf->pools[i]->name);
 		print_group(&conf_group_pool, conf->pools[i], "\t\t", out);
 		fputs("\t};\n", out);
 	}
+	fputs("};\nupstreams: {\n", out);
+	for (size_t i = 0; i < conf->upstream_count; i++)
+		print_upstream(conf->upstreams[i], out);
 	fputs("};\nlisteners: (\n", out);
 	for (size_t i = 0; i < conf->listener_count; i++) {
 		fputs("\t{\n", out);
@@ -236,8 +255,8 @@ help_group(const struct option_group *group, FILE *out)
 void
 conf_help(const struct conf_service_type *types, FILE *out)
 {
-	static const struct option_group *const groups[] = {
-		&conf_group_top, &conf_group_daemon, &conf_group_log, &conf_group_pool, &conf_group_listener};
+	static const struct option_group *const groups[] = {&conf_group_top, &conf_group_daemon, &conf_group_log,
+		&conf_group_resolver, &conf_group_pool, &conf_group_upstream, &conf_group_server, &conf_group_listener};
 
 	fputs("# Every option of connpoold.conf(5), a block each; after \"section\" and \"service\" what they hold.\n",
 		out);

@@ -26,8 +26,8 @@
 #include "conf/source.h"
 
 /* What a file may hold beside the options of its top level. */
-static const char *const main_sections[] = {"daemon", "log", "pools", "listeners", NULL};
-static const char *const included_sections[] = {"pools", "listeners", NULL};
+static const char *const main_sections[] = {"daemon", "log", "resolver", "pools", "upstreams", "listeners", NULL};
+static const char *const included_sections[] = {"pools", "upstreams", "listeners", NULL};
 
 /* One more pointer at the end of an array that counts them; 0 or -ENOMEM. */
 static int
@@ -125,6 +125,115 @@ add_main_pool(struct conf_loading *loading)
 	}
 }
 
+/* ---- upstreams --------------------------------------------------------------- */
+
+static void
+read_server(struct conf_loading *loading, struct conf_upstream *upstream, const config_setting_t *setting, int number)
+{
+	struct conf_server *server;
+	char key[READER_KEY_MAX];
+
+	snprintf(key, sizeof(key), "upstreams.%.*s.servers.(%d)", CONF_NAME_MAX, upstream->name, number);
+	if (!reader_is_section(loading, setting, key))
+		return;
+	server = mem_zalloc(sizeof(*server));
+	if (server == NULL || append_pointer(&upstream->servers, &upstream->server_count, server) < 0) {
+		mem_free(server);
+		report_no_memory(loading);
+		return;
+	}
+	if (option_group_init(&conf_group_server, server) < 0)
+		report_no_memory(loading);
+	server->file = loading->file;
+	server->line = config_setting_source_line(setting);
+	reader_read_group(loading, &conf_group_server, setting, key, server, NULL);
+}
+
+static void
+read_servers(struct conf_loading *loading, struct conf_upstream *upstream, const config_setting_t *section)
+{
+	const config_setting_t *servers = config_setting_get_member(section, "servers");
+	const config_setting_t *place = servers != NULL ? servers : section;
+	const char *wrong = "empty";
+	char key[READER_KEY_MAX];
+
+	snprintf(key, sizeof(key), "upstreams.%.*s.servers", CONF_NAME_MAX, upstream->name);
+	if (servers != NULL && config_setting_is_list(servers) && config_setting_length(servers) > 0) {
+		for (int i = 0; i < config_setting_length(servers); i++)
+			read_server(loading, upstream, config_setting_get_elem(servers, (unsigned)i), i);
+		return;
+	}
+	if (servers == NULL)
+		wrong = "missing";
+	else if (!config_setting_is_list(servers))
+		wrong = reader_type_name(servers);
+	report(loading, loading->file, config_setting_source_line(place), key,
+		"is %s, expected at least one server: ( { address = \"tcp:HOST:PORT\"; } )", wrong);
+}
+
+/* Returns borrowed from conf, with its defaults; NULL when out of memory. */
+static struct conf_upstream *
+add_upstream(struct conf *conf, const char *name)
+{
+	struct conf_upstream *upstream = mem_zalloc(sizeof(*upstream));
+
+	if (upstream == NULL)
+		return NULL;
+	upstream->name = mem_strdup(name);
+	if (upstream->name == NULL || option_group_init(&conf_group_upstream, upstream) < 0 ||
+		append_pointer(&conf->upstreams, &conf->upstream_count, upstream) < 0) {
+		option_group_fini(&conf_group_upstream, upstream);
+		mem_free(upstream->name);
+		mem_free(upstream);
+		return NULL;
+	}
+	return upstream;
+}
+
+static void
+read_upstream(struct conf_loading *loading, const config_setting_t *setting)
+{
+	static const char *const others[] = {"servers", NULL};
+	const char *name = config_setting_name(setting);
+	const unsigned line = config_setting_source_line(setting);
+	char key[READER_KEY_MAX];
+	struct conf_upstream *upstream;
+	const struct conf_upstream *first = conf_find_upstream(loading->conf, name);
+
+	snprintf(key, sizeof(key), "upstreams.%s", name);
+	if (!reader_is_section(loading, setting, key))
+		return;
+	if (!reader_is_name(name))
+		reader_report_name(loading, name, loading->file, line, key);
+	if (first != NULL)
+		report(loading, loading->file, line, key,
+			"is a second upstream of that name, the first stands at %s:%u", first->file, first->line);
+	upstream = add_upstream(loading->conf, name);
+	if (upstream == NULL) {
+		report_no_memory(loading);
+		return;
+	}
+	upstream->file = loading->file;
+	upstream->line = line;
+	reader_read_group(loading, &conf_group_upstream, setting, key, upstream, others);
+	read_servers(loading, upstream, setting);
+}
+
+static void
+read_upstreams(struct conf_loading *loading, const config_setting_t *root)
+{
+	const config_setting_t *upstreams = config_setting_get_member(root, "upstreams");
+
+	if (upstreams == NULL)
+		return;
+	if (!reader_is_section(loading, upstreams, "upstreams")) {
+		loading->is_incomplete = true;
+		return;
+	}
+	for (int i = 0; i < config_setting_length(upstreams); i++)
+		read_upstream(loading, config_setting_get_elem(upstreams, (unsigned)i));
+}
+
 /* ---- listeners --------------------------------------------------------------- */
 
 static void
@@ -179,7 +288,17 @@ read_section(struct conf_loading *loading, const config_setting_t *root, const s
 		reader_read_group(loading, group, section, group->path, base, NULL);
 }
 
-/* An included file adds pools and listeners and nothing else. */
+static bool
+is_among(const char *name, const char *const *names)
+{
+	for (; *names != NULL; names++) {
+		if (strcmp(*names, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An included file adds pools, upstreams and listeners and nothing else. */
 static void
 check_included_keys(struct conf_loading *loading, const config_setting_t *root)
 {
@@ -189,11 +308,11 @@ check_included_keys(struct conf_loading *loading, const config_setting_t *root)
 		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
 		const char *key = config_setting_name(setting);
 
-		if (strcmp(key, "pools") == 0 || strcmp(key, "listeners") == 0)
+		if (is_among(key, included_sections))
 			continue;
-		if (strcmp(key, "daemon") == 0 || strcmp(key, "log") == 0 || option_find(&conf_group_top, key) != NULL)
+		if (is_among(key, main_sections) || option_find(&conf_group_top, key) != NULL)
 			report(loading, loading->file, config_setting_source_line(setting), key,
-				"belongs into the main file %s, expected pools and listeners here",
+				"belongs into the main file %s, expected pools, upstreams and listeners here",
 				loading->conf->path);
 		else
 			reader_report_unknown(loading, &none, included_sections, setting, key);
@@ -211,8 +330,10 @@ read_tree(struct conf_loading *loading, const config_setting_t *root)
 		reader_read_group(loading, &conf_group_top, root, "", conf, main_sections);
 		read_section(loading, root, &conf_group_daemon, &conf->daemon);
 		read_section(loading, root, &conf_group_log, &conf->log);
+		read_section(loading, root, &conf_group_resolver, &conf->resolver);
 	}
 	read_pools(loading, root);
+	read_upstreams(loading, root);
 	read_listeners(loading, root);
 }
 
@@ -350,7 +471,8 @@ load_all(struct conf_loading *loading, const char *path)
 	conf->path = mem_strdup(path);
 	if (conf->path == NULL || option_group_init(&conf_group_top, conf) < 0 ||
 		option_group_init(&conf_group_daemon, &conf->daemon) < 0 ||
-		option_group_init(&conf_group_log, &conf->log) < 0) {
+		option_group_init(&conf_group_log, &conf->log) < 0 ||
+		option_group_init(&conf_group_resolver, &conf->resolver) < 0) {
 		report_no_memory(loading);
 		return;
 	}

@@ -25,7 +25,9 @@
 
 static const struct option top_options[] = {
 	OPT_STRING(struct conf, include_dir, "include_dir", NULL, OPTION_LIVE,
-		"Folder, relative to this file's, whose *.conf files add pools and listeners, in alphabetical order."),
+		"Folder, relative to this file's, whose *.conf files add pools, upstreams and listeners, in "
+		"alphabetical "
+		"order."),
 	OPT_END,
 };
 
@@ -92,6 +94,29 @@ const struct option_group conf_group_log = {
 	.size = sizeof(struct conf_log),
 };
 
+/* ---- resolver ---------------------------------------------------------------- */
+
+static const struct option resolver_options[] = {
+	OPT_STRINGS(struct conf_resolver, servers, "servers", OPTION_LIVE,
+		"Name servers to ask, each ADDRESS, ADDRESS:PORT or [V6]:PORT; without it those of the system."),
+	OPT_TIME(struct conf_resolver, timeout_ms, "timeout", 100, HOUR, "5s", OPTION_LIVE,
+		"How long one look-up may take."),
+	OPT_TIME(struct conf_resolver, retry_ms, "retry", 100, HOUR, "5s", OPTION_LIVE,
+		"When to ask again after a look-up that failed; the last good answer is kept meanwhile."),
+	OPT_TIME(struct conf_resolver, min_ttl_ms, "min_ttl", 100, DAY, "1s", OPTION_LIVE,
+		"An answer is kept at least this long, whatever its time to live says."),
+	OPT_TIME(struct conf_resolver, max_ttl_ms, "max_ttl", 100, 7 * DAY, "1h", OPTION_LIVE,
+		"An answer is kept at most this long, whatever its time to live says."),
+	OPT_END,
+};
+
+const struct option_group conf_group_resolver = {
+	.path = "resolver",
+	.help = "How the names of servers are looked up.",
+	.options = resolver_options,
+	.size = sizeof(struct conf_resolver),
+};
+
 /* ---- pools ------------------------------------------------------------------- */
 
 static const struct option_word queue_full_words[] = {
@@ -125,6 +150,110 @@ const struct option_group conf_group_pool = {
 	.help = "A queue and the worker threads that serve it. Pool \"main\" exists without being written.",
 	.options = pool_options,
 	.size = sizeof(struct conf_pool),
+};
+
+/* ---- upstreams --------------------------------------------------------------- */
+
+static const struct option_word balance_words[] = {
+	{"round_robin", CONF_BALANCE_ROUND_ROBIN},
+	{"least_connections", CONF_BALANCE_LEAST_CONNECTIONS},
+	{"source_hash", CONF_BALANCE_SOURCE_HASH},
+	{"random_two", CONF_BALANCE_RANDOM_TWO},
+	{"first", CONF_BALANCE_FIRST},
+	{NULL, 0},
+};
+
+static const struct option_word check_words[] = {
+	{"none", CONF_CHECK_NONE},
+	{"connect", CONF_CHECK_CONNECT},
+	{NULL, 0},
+};
+
+static const struct option upstream_options[] = {
+	OPT_WORD(struct conf_upstream, balance, "balance", balance_words, "round_robin", OPTION_LIVE,
+		"Which server gets a client: in turn, the one with the fewest connections, always the same one for an "
+		"address, the better of two by chance, or the first with room."),
+	OPT_TIME(struct conf_upstream, connect_timeout_ms, "connect_timeout", 1, HOUR, "5s", OPTION_LIVE,
+		"How long connecting to a server may take."),
+	OPT_UINT(struct conf_upstream, retries, "retries", 0, 16, "2", "servers", OPTION_LIVE,
+		"Other servers that are tried when connecting to one fails."),
+	OPT_UINT(struct conf_upstream, queue_size, "queue_size", 0, 1000000, "1024", "clients", OPTION_LIVE,
+		"Clients that may wait while every server has its max_connections; further ones get busy_message."),
+	OPT_TIME(struct conf_upstream, queue_timeout_ms, "queue_timeout", 0, HOUR, "30s", OPTION_LIVE,
+		"A client that has waited longer for a server gets busy_message; 0 is no limit."),
+	OPT_TIME(struct conf_upstream, wait_for_upstream_ms, "wait_for_upstream", 0, HOUR, "0s", OPTION_LIVE,
+		"How long a client is held while no server is up; 0 gives it busy_message at once."),
+	OPT_TIME(struct conf_upstream, slow_start_ms, "slow_start", 0, HOUR, "0s", OPTION_LIVE,
+		"A server that came up again gets its share of clients little by little over this time; 0 is at once."),
+
+	OPT_UINT(struct conf_upstream, max_failures, "max_failures", 0, 1000, "3", "failures", OPTION_LIVE,
+		"Failures to connect, one after the other, that take a server down; 0 is never."),
+	OPT_TIME(struct conf_upstream, retry_after_ms, "retry_after", 1, HOUR, "10s", OPTION_LIVE,
+		"A server that failures took down is tried again after this time, when it is not checked."),
+	OPT_WORD(struct conf_upstream, check, "check", check_words, "none", OPTION_LIVE,
+		"Whether each server is checked, by connecting to it."),
+	OPT_UINT(struct conf_upstream, check_port, "check_port", 0, 65535, "0", NULL, OPTION_LIVE,
+		"Port to check; 0 is the server's own."),
+	OPT_STRING(struct conf_upstream, check_send, "check_send", NULL, OPTION_LIVE,
+		"What a check sends once it is connected."),
+	OPT_STRING(struct conf_upstream, check_expect, "check_expect", NULL, OPTION_LIVE,
+		"What the answer to a check has to contain; without it a connection is enough."),
+	OPT_TIME(struct conf_upstream, check_interval_ms, "check_interval", 10, DAY, "2s", OPTION_LIVE,
+		"Time between two checks of a server."),
+	OPT_TIME(struct conf_upstream, check_fast_interval_ms, "check_fast_interval", 10, DAY, "1s", OPTION_LIVE,
+		"The same while a server is down or about to change."),
+	OPT_TIME(struct conf_upstream, check_timeout_ms, "check_timeout", 10, HOUR, "1s", OPTION_LIVE,
+		"A check, or an agent, that takes longer has failed."),
+	OPT_UINT(struct conf_upstream, check_rise, "check_rise", 1, 1000, "2", "checks", OPTION_LIVE,
+		"Checks that must pass, one after the other, for a server that is down to come up."),
+	OPT_UINT(struct conf_upstream, check_fall, "check_fall", 1, 1000, "3", "checks", OPTION_LIVE,
+		"Checks that must fail, one after the other, for a server that is up to go down."),
+	OPT_UINT(struct conf_upstream, agent_port, "agent_port", 0, 65535, "0", NULL, OPTION_LIVE,
+		"Port of an agent on each server that says how it is; 0 is none."),
+	OPT_STRING(struct conf_upstream, agent_send, "agent_send", NULL, OPTION_LIVE,
+		"What an agent is sent before it answers."),
+	OPT_TIME(struct conf_upstream, agent_interval_ms, "agent_interval", 10, DAY, "2s", OPTION_LIVE,
+		"Time between two questions to an agent."),
+	OPT_END,
+};
+
+const struct option_group conf_group_upstream = {
+	.path = "upstreams.NAME",
+	.help = "A group of servers that connections are passed on to.",
+	.options = upstream_options,
+	.size = sizeof(struct conf_upstream),
+};
+
+static const struct option_word send_proxy_words[] = {
+	{"none", CONF_SEND_PROXY_NONE},
+	{"v1", CONF_SEND_PROXY_V1},
+	{"v2", CONF_SEND_PROXY_V2},
+	{NULL, 0},
+};
+
+static const struct option server_options[] = {
+	OPT_ADDRESS_REQUIRED(struct conf_server, address, "address", OPTION_LIVE,
+		"Where it is: tcp:HOST:PORT, tcp:[V6]:PORT, unix:PATH, unix:@ABSTRACT, or srv:NAME for SRV records."),
+	OPT_UINT(struct conf_server, weight, "weight", 0, 256, "1", NULL, OPTION_LIVE,
+		"Its share of the clients beside the other servers' weights; 0 gives it no new ones."),
+	OPT_BOOL(struct conf_server, backup, "backup", "false", OPTION_LIVE,
+		"Use it only while no server without this mark is up."),
+	OPT_BOOL(struct conf_server, maintenance, "maintenance", "false", OPTION_LIVE,
+		"Give it no new clients and do not check it; its connections live on."),
+	OPT_UINT(struct conf_server, max_connections, "max_connections", 0, 10000000, "0", "connections", OPTION_LIVE,
+		"Connections to it at once; clients beyond that use another server or wait. 0 is no limit."),
+	OPT_UINT(struct conf_server, ready_connections, "ready_connections", 0, 1024, "0", "connections",
+		OPTION_NEW_CONNECTIONS, "Connections to it that are kept open ahead of need."),
+	OPT_WORD(struct conf_server, send_proxy, "send_proxy", send_proxy_words, "none", OPTION_NEW_CONNECTIONS,
+		"Tell it who the client is by a header of the PROXY protocol, version 1 or 2."),
+	OPT_END,
+};
+
+const struct option_group conf_group_server = {
+	.path = "upstreams.NAME.servers.()",
+	.help = "A server, or all that a name stands for.",
+	.options = server_options,
+	.size = sizeof(struct conf_server),
 };
 
 /* ---- listeners --------------------------------------------------------------- */
@@ -192,6 +321,13 @@ static const struct option listener_options[] = {
 		"Networks that may not connect. The longest match of allow and deny decides."),
 	OPT_STRING(struct conf_listener, busy_message, "busy_message", NULL, OPTION_NEW_CONNECTIONS,
 		"Sent to a client that is rejected: the queue is full, its time there over, or a limit reached."),
+
+	OPT_BOOL(struct conf_listener, accept_proxy, "accept_proxy", "false", OPTION_NEW_CONNECTIONS,
+		"Every connection begins with a header of the PROXY protocol (version 1 or 2) that names its client."),
+	OPT_NETWORKS(struct conf_listener, trusted_proxies, "trusted_proxies", OPTION_NEW_CONNECTIONS,
+		"Networks whose word about a client is taken; with accept_proxy all others are refused."),
+	OPT_TIME(struct conf_listener, proxy_timeout_ms, "proxy_timeout", 100, HOUR, "3s", OPTION_NEW_CONNECTIONS,
+		"Close a connection whose header has not come after this time."),
 
 	OPT_TIME(struct conf_listener, idle_timeout_ms, "idle_timeout", 0, 365 * DAY, "0s", OPTION_NEW_CONNECTIONS,
 		"Close a connection on which nothing was received or sent for this long; 0 is no limit."),

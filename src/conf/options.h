@@ -9,7 +9,7 @@
 
 #include "conf/option.h"
 
-/* Longest name of a pool or listener: letters, digits, '_', '-' and '.'. */
+/* Longest name of a pool, upstream or listener: letters, digits, '_', '-' and '.'. */
 #define CONF_NAME_MAX 64
 /* The pool that a listener uses when it names none; it exists without being written. */
 #define CONF_POOL_MAIN "main"
@@ -19,7 +19,10 @@
 extern const struct option_group conf_group_top;      /* fills struct conf */
 extern const struct option_group conf_group_daemon;   /* fills struct conf_daemon */
 extern const struct option_group conf_group_log;      /* fills struct conf_log */
+extern const struct option_group conf_group_resolver; /* fills struct conf_resolver */
 extern const struct option_group conf_group_pool;     /* fills struct conf_pool */
+extern const struct option_group conf_group_upstream; /* fills struct conf_upstream; the servers are read apart */
+extern const struct option_group conf_group_server;   /* fills struct conf_server */
 extern const struct option_group conf_group_listener; /* fills struct conf_listener */
 
 #endif

@@ -100,7 +100,7 @@ START_TEST(unknown_keys_are_reported_with_what_was_meant)
 		"deamon: {};\n" CONFFILES_LISTENERS, "main.conf:1: deamon: unknown option, did you mean 'daemon'?");
 	conffiles_expect("log: { colour = true; };\n" CONFFILES_LISTENERS,
 		"main.conf:1: log.colour: unknown option, expected one of: target, level, connections");
-	conffiles_expect("upstreams: {};\n" CONFFILES_LISTENERS, "main.conf:1: upstreams: unknown option");
+	conffiles_expect("modules: {};\n" CONFFILES_LISTENERS, "main.conf:1: modules: unknown option, expected one of: ");
 }
 END_TEST
 
