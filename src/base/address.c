@@ -327,14 +327,20 @@ parse_srv(struct address *address, const char *rest, bool is_server, struct errm
 {
 	char host[HOST_NAME_MAX_LEN + 3];
 	const char *dot = strchr(rest, '.');
+	const char *domain;
 	int r;
 
 	if (!is_server) {
 		errmsg_set(err, "srv: names servers to connect to, not where to listen; " EXPECTED);
 		return -EINVAL;
 	}
-	if (rest[0] != '_' || dot == NULL || dot[1] != '_' || strchr(dot + 1, '.') == NULL) {
-		errmsg_set(err, strchr(rest, ':') != NULL ? "SRV records bring the port; " EXPECTED_SRV : EXPECTED_SRV);
+	if (strchr(rest, ':') != NULL) {
+		errmsg_set(err, "the port comes with the records; " EXPECTED_SRV);
+		return -EINVAL;
+	}
+	domain = dot != NULL ? strchr(dot + 1, '.') : NULL;
+	if (rest[0] != '_' || domain == NULL || dot[1] != '_' || domain[1] == '\0') {
+		errmsg_set(err, EXPECTED_SRV);
 		return -EINVAL;
 	}
 	r = normalise_name(rest, host, sizeof(host), err);

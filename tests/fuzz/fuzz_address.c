@@ -23,11 +23,11 @@ check_unix(const struct address *address)
 }
 
 static void
-check_address(const char *text)
+check_address(const char *text, int (*parse)(struct address *, const char *, struct errmsg *))
 {
 	struct address address, again;
 	struct errmsg err = {.text = ""};
-	int rc = address_parse(&address, text, &err);
+	int rc = parse(&address, text, &err);
 
 	if (rc < 0) {
 		CP_ASSERT(rc == -EINVAL && err.text[0] != '\0');
@@ -36,7 +36,7 @@ check_address(const char *text)
 	CP_ASSERT(address.text != NULL && address.host != NULL);
 	if (address.kind == ADDRESS_UNIX)
 		check_unix(&address);
-	CP_ASSERT(address_parse(&again, address.text, &err) == 0);
+	CP_ASSERT(parse(&again, address.text, &err) == 0);
 	CP_ASSERT(again.kind == address.kind && again.port == address.port);
 	CP_ASSERT(strcmp(again.text, address.text) == 0 && strcmp(again.host, address.host) == 0);
 	address_fini(&again);
@@ -71,7 +71,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = fuzz_string(data, size);
 
-	check_address(text);
+	check_address(text, address_parse);
+	check_address(text, address_parse_server);
 	check_cidr(text);
 	free(text);
 	return 0;

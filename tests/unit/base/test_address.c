@@ -358,6 +358,80 @@ START_TEST(systemd_names_are_those_of_file_descriptors)
 }
 END_TEST
 
+/* As check_accepted and check_refused, for what is connected to. */
+static void
+check_server(const char *text, const char *normal, const char *error)
+{
+	struct errmsg err = { "" };
+	struct address address;
+	int r = address_parse_server(&address, text, &err);
+
+	if (normal == NULL) {
+		ck_assert_int_eq(r, -EINVAL);
+		ck_assert_msg(strstr(err.text, error) != NULL, "%s", err.text);
+		return;
+	}
+	ck_assert_msg(r == 0, "%s", err.text);
+	ck_assert_str_eq(address.text, normal);
+	address_fini(&address);
+}
+
+START_TEST(servers_have_a_host_and_a_port)
+{
+	check_server("tcp:Web.Example.com:080", "tcp:web.example.com:80", NULL);
+	check_server("tcp:[0::1]:65535", "tcp:[::1]:65535", NULL);
+	check_server("unix:/run/x", "unix:/run/x", NULL);
+	check_server("unix:@x", "unix:@x", NULL);
+	check_server("tcp:*:80", NULL, "a server has one address, and \"*\" is any: expected tcp:HOST:PORT");
+	check_server("tcp:a:0", NULL, "\"0\" is not a port: expected a number from 1 to 65535");
+	check_server("tcp:80", NULL, "the host is missing: expected tcp:HOST:PORT");
+	check_server("tcp::80", NULL, "the host is missing: expected tcp:HOST:PORT");
+	check_server("systemd:x", NULL, "a socket that listens, not one to connect to; expected tcp:HOST:PORT");
+}
+END_TEST
+
+START_TEST(servers_of_unknown_form_are_told_what_was_expected)
+{
+	check_server("", NULL, "expected tcp:HOST:PORT, tcp:[V6]:PORT, unix:PATH, unix:@NAME or srv:NAME");
+	check_server("80", NULL, "or srv:NAME");
+	check_server("web:80", NULL, "did you mean tcp:web:80?");
+	check_server("/run/x", NULL, "did you mean unix:/run/x?");
+	check_server("_http._tcp.a", NULL, "did you mean srv:_http._tcp.a?");
+	check_server("udp:a:53", NULL, "datagram servers (udp:) are not supported");
+}
+END_TEST
+
+START_TEST(srv_names_have_a_service_and_a_protocol)
+{
+	struct address address;
+
+	ck_assert_int_eq(address_parse_server(&address, "srv:_Http._TCP.Example.com.", NULL), 0);
+	ck_assert_int_eq(address.kind, ADDRESS_SRV);
+	ck_assert_str_eq(address.host, "_http._tcp.example.com.");
+	ck_assert_str_eq(address.text, "srv:_http._tcp.example.com.");
+	ck_assert_uint_eq(address.port, 0);
+	address_fini(&address);
+	check_server("srv:", NULL, "expected srv:_SERVICE._PROTO.DOMAIN");
+	check_server("srv:example.com", NULL, "expected srv:_SERVICE._PROTO.DOMAIN");
+	check_server("srv:_http.example.com", NULL, "expected srv:_SERVICE._PROTO.DOMAIN");
+	check_server("srv:_http._tcp", NULL, "expected srv:_SERVICE._PROTO.DOMAIN");
+	check_server("srv:_http._tcp.", NULL, "expected srv:_SERVICE._PROTO.DOMAIN");
+	check_server("srv:_http._tcp.a b", NULL, "is neither a host name nor an IP address");
+	check_server("srv:_http._tcp.1", NULL, "is not an IPv4 address");
+	check_server("srv:_http._tcp.a:80", NULL, "the port comes with the records");
+}
+END_TEST
+
+START_TEST(nobody_listens_at_srv_records)
+{
+	static const struct example refused[] = {
+		{ "srv:_http._tcp.a", "names servers to connect to, not where to listen; expected tcp:HOST:PORT" },
+	};
+
+	check_refused(refused, CP_COUNT(refused));
+}
+END_TEST
+
 START_TEST(unknown_forms_are_told_what_was_expected)
 {
 	static const struct example examples[] = {
@@ -569,6 +643,10 @@ main(void)
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("forms");
 	tcase_add_test(tc, systemd_names_are_those_of_file_descriptors);
+	tcase_add_test(tc, servers_have_a_host_and_a_port);
+	tcase_add_test(tc, servers_of_unknown_form_are_told_what_was_expected);
+	tcase_add_test(tc, srv_names_have_a_service_and_a_protocol);
+	tcase_add_test(tc, nobody_listens_at_srv_records);
 	tcase_add_test(tc, unknown_forms_are_told_what_was_expected);
 	tcase_add_test(tc, long_garbage_is_cut_in_the_message);
 	tcase_add_test(tc, every_failed_allocation_is_reported_and_leaks_nothing);

@@ -34,6 +34,16 @@ static const struct option greet_options[] = {
 	OPT_END,
 };
 
+/* What service "forward" may say. */
+struct forward {
+	char *upstream;
+};
+
+static const struct option forward_options[] = {
+	OPT_UPSTREAM_REQUIRED(struct forward, upstream, "upstream", OPTION_NEW_CONNECTIONS, "Where to."),
+	OPT_END,
+};
+
 static const struct conf_service_type conffiles_types[] = {
 	{.name = "echo", .group = {.path = "service echo", .help = "Sends back."}},
 	{.name = "time", .group = {.path = "service time", .help = "Sends the time."}},
@@ -42,6 +52,11 @@ static const struct conf_service_type conffiles_types[] = {
 			.help = "Greets.",
 			.options = greet_options,
 			.size = sizeof(struct greet)}},
+	{.name = "forward",
+		.group = {.path = "service forward",
+			.help = "Forwards.",
+			.options = forward_options,
+			.size = sizeof(struct forward)}},
 	{.name = NULL},
 };
 

@@ -10,10 +10,13 @@
 
 #include "conffiles.h"
 
-static const char two_of_each[] = "pools: { main: {}; jobs: { workers = 2; }; };\n"
-				  "listeners: ( { name = \"a\"; address = \"tcp:*:0\"; service = \"echo\"; },\n"
-				  "  { name = \"b\"; address = \"unix:@b\"; service = { type = \"greet\"; greeting = "
-				  "\"hi\"; }; pool = \"jobs\"; } );\n";
+static const char two_of_each[] =
+	"pools: { main: {}; jobs: { workers = 2; }; };\n"
+	"upstreams: { u: { servers = ( { address = \"tcp:a:80\"; } ); };\n"
+	"  v: { servers = ( { address = \"tcp:b:80\"; }, { address = \"unix:/c\"; } ); }; };\n"
+	"listeners: ( { name = \"a\"; address = \"tcp:*:0\"; service = \"echo\"; },\n"
+	"  { name = \"b\"; address = \"unix:@b\"; service = { type = \"greet\"; greeting = "
+	"\"hi\"; }; pool = \"jobs\"; } );\n";
 
 START_TEST(parts_are_found_by_name)
 {
@@ -21,7 +24,9 @@ START_TEST(parts_are_found_by_name)
 
 	ck_assert_ptr_eq(conf_find_pool(conf, "jobs"), conf->pools[1]);
 	ck_assert_ptr_eq(conf_find_listener(conf, "b"), conf->listeners[1]);
+	ck_assert_ptr_eq(conf_find_upstream(conf, "v"), conf->upstreams[1]);
 	ck_assert_ptr_null(conf_find_pool(conf, "b"));
+	ck_assert_ptr_null(conf_find_upstream(conf, "b"));
 	ck_assert_ptr_null(conf_find_listener(conf, "jobs"));
 	ck_assert_ptr_eq(conf->listeners[0]->pool, conf->pools[0]);
 	ck_assert_ptr_eq(conf->listeners[1]->pool, conf->pools[1]);

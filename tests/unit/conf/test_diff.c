@@ -67,6 +67,31 @@ START_TEST(changed_values_are_shown)
 }
 END_TEST
 
+#define UPSTREAM(options, servers) "upstreams: { web: { " options " servers = ( " servers " ); }; };\n"
+#define SERVER(address, more) "{ address = \"" address "\"; " more " }"
+
+START_TEST(upstreams_are_compared_by_name_and_servers_by_address)
+{
+	expect_lines(UPSTREAM("", SERVER("tcp:a:1", "") "," SERVER("tcp:b:1", "")) CONFFILES_LISTENERS,
+		UPSTREAM("retries = 5;", SERVER("tcp:c:1", "") "," SERVER(
+						 "tcp:A:01", "weight = 2; send_proxy = \"v1\";")) CONFFILES_LISTENERS,
+		(const char *const[]){"upstream 'web': retries 2 -> 5", "upstream 'web': server tcp:c:1 added",
+			"upstream 'web': server tcp:a:1 weight 1 -> 2",
+			"upstream 'web': server tcp:a:1 send_proxy \"none\" -> \"v1\", for new connections",
+			"upstream 'web': server tcp:b:1 removed", NULL});
+	expect_lines(UPSTREAM("", SERVER("tcp:a:1", "")) CONFFILES_LISTENERS,
+		"upstreams: { other: { servers = ( { address = \"tcp:a:1\"; } ); }; };\n" CONFFILES_LISTENERS,
+		(const char *const[]){"upstream 'other': added", "upstream 'web': removed", NULL});
+}
+END_TEST
+
+START_TEST(resolver_is_compared)
+{
+	expect_lines(CONFFILES_LISTENERS, "resolver: { servers = \"::1\"; retry = 1; };\n" CONFFILES_LISTENERS,
+		(const char *const[]){"resolver.servers: none -> \"::1\"", "resolver.retry: \"5s\" -> \"1s\"", NULL});
+}
+END_TEST
+
 START_TEST(what_waits_says_so)
 {
 	expect_lines(CONFFILES_LISTENERS,
@@ -104,9 +129,13 @@ END_TEST
 START_TEST(no_memory_leaves_no_lines)
 {
 	struct conf *before = conffiles_load_good(
-		"pools: { main: {}; p: {}; };\nlisteners: ( " LISTENER("a", "") "," LISTENER("b", "") " );");
-	struct conf *after = conffiles_load_good("pools: { main: { workers = 9; }; q: {}; };\nlisteners: ( " LISTENER(
-		"a", "backlog = 1;") "," LISTENER("c", "") " );");
+		UPSTREAM("", SERVER("tcp:a:1", "") "," SERVER(
+				     "tcp:b:1", "")) "pools: { main: {}; p: {}; };\nlisteners: ( " LISTENER("a",
+			"") "," LISTENER("b", "") " );");
+	struct conf *after = conffiles_load_good(
+		UPSTREAM("", SERVER("tcp:a:1", "weight = 2;") "," SERVER("tcp:c:1",
+				     "")) "pools: { main: { workers = 9; }; q: {}; };\nlisteners: ( " LISTENER("a",
+			"backlog = 1;") "," LISTENER("c", "") " );");
 	struct conf_diff diff;
 	int r = -ENOMEM;
 	unsigned n;
@@ -118,8 +147,8 @@ START_TEST(no_memory_leaves_no_lines)
 		ck_assert(r == 0 || (diff.count == 0 && diff.lines == NULL));
 	}
 	ck_assert_int_eq(r, 0);
-	ck_assert_uint_gt(n, 6);
-	ck_assert_uint_eq(diff.count, 6);
+	ck_assert_uint_gt(n, 9);
+	ck_assert_uint_eq(diff.count, 9);
 	conf_diff_fini(&diff);
 	conf_unref(&before);
 	conf_unref(&after);
@@ -135,6 +164,8 @@ main(void)
 	tcase_add_test(tc, same_files_differ_in_nothing);
 	tcase_add_test(tc, parts_are_added_and_removed_by_name);
 	tcase_add_test(tc, changed_values_are_shown);
+	tcase_add_test(tc, upstreams_are_compared_by_name_and_servers_by_address);
+	tcase_add_test(tc, resolver_is_compared);
 	tcase_add_test(tc, what_waits_says_so);
 	tcase_add_test(tc, services_are_compared_by_their_options);
 	tcase_add_test(tc, long_values_are_left_out);

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+#include "base/address.h"
 #include "conf/dump.h"
 #include "conf/options.h"
 #include "conffiles.h"
@@ -14,13 +15,21 @@ static const char rich[] =
 	"daemon: { max_connections = 7; drain_timeout = 90; };\n"
 	"log: { target = \"stderr\"; level = \"debug\"; };\n"
 	"pools: { jobs: { workers = 3; queue_full = \"reject\"; queue_timeout = \"1500ms\"; stack_size = 20000; }; };\n"
+	"resolver: { servers = [ \"192.0.2.53\", \"[::1]:5353\" ]; max_ttl = 60; };\n"
+	"upstreams: {\n"
+	"  a: { check = \"connect\"; check_send = \"PING\\r\\n\"; servers = ( { address = \"tcp:A:080\"; weight = 3; "
+	"},\n"
+	"    { address = \"unix:@x\"; backup = true; }, { address = \"srv:_a._tcp.b\"; send_proxy = \"v2\"; } ); };\n"
+	"  b: { balance = \"first\"; servers = ( { address = \"tcp:[::1]:1\"; } ); }; };\n"
 	"listeners: (\n"
 	"  { name = \"a\"; address = [ \"tcp:*:0\", \"tcp:[::1]:7007\", \"unix:@a b\", \"systemd:x\" ]; service = "
 	"\"echo\";\n"
 	"    ipv6_only = false; socket_mode = \"0600\"; allow = [ \"10.0.0.0/8\", \"::1\", \"192.0.2.7\" ];\n"
 	"    busy_message = \"\\\\ \\\"busy\\\"\\r\\n\\t\\x01\\x7F é\"; receive_buffer = \"5MB\"; },\n"
 	"  { name = \"b\"; address = \"unix:/run/b\"; service = { type = \"greet\"; greeting = \"hi\"; words = \"x\"; "
-	"}; pool = \"jobs\"; } );\n";
+	"}; pool = \"jobs\"; },\n"
+	"  { name = \"c\"; address = \"unix:/run/c\"; accept_proxy = true; service = { type = \"forward\"; upstream = "
+	"\"b\"; }; } );\n";
 
 /* Owned by the caller (free). */
 static char *
@@ -71,6 +80,9 @@ START_TEST(dump_reads_back_as_the_same_dump)
 	second = dump(conf);
 	ck_assert_str_eq(first, second);
 	ck_assert_str_eq(conf->listeners[0]->busy_message, "\\ \"busy\"\r\n\t\x01\x7f é");
+	ck_assert_str_eq(conf->upstreams[0]->check_send, "PING\r\n");
+	ck_assert_uint_eq(conf->upstreams[0]->server_count, 3);
+	ck_assert_str_eq(conf->upstreams[0]->servers[0]->address->text, "tcp:a:80");
 	conf_unref(&conf);
 	free(first);
 	free(second);
@@ -116,18 +128,20 @@ START_TEST(value_that_is_not_set_is_none)
 {
 	struct conf_daemon daemon = {.user = NULL};
 	struct conf_listener listener = {.name = NULL};
+	struct conf_server server = {.address = NULL};
 
 	expect_value(option_find(&conf_group_daemon, "user"), &daemon.user, "none");
 	expect_value(option_find(&conf_group_listener, "allow"), &listener.allow, "none");
 	expect_value(option_find(&conf_group_listener, "service"), &listener.service, "none");
+	expect_value(option_find(&conf_group_server, "address"), &server.address, "none");
 	expect_value(option_find(&conf_group_listener, "backlog"), &listener.backlog, "0");
 }
 END_TEST
 
 START_TEST(help_names_every_option)
 {
-	static const struct option_group *const groups[] = {
-		&conf_group_top, &conf_group_daemon, &conf_group_log, &conf_group_pool, &conf_group_listener};
+	static const struct option_group *const groups[] = {&conf_group_top, &conf_group_daemon, &conf_group_log,
+		&conf_group_resolver, &conf_group_pool, &conf_group_upstream, &conf_group_server, &conf_group_listener};
 	char *text = help();
 
 	for (size_t i = 0; i < CP_COUNT(groups); i++) {

@@ -6,6 +6,7 @@
 
 #include <check.h>
 
+#include "base/address.h"
 #include "base/mem.h"
 #include "conffiles.h"
 
@@ -16,6 +17,9 @@ static const char rich[] =
 	"log: { target = \"stderr\"; connections = false; };\n"
 	"pools: { main: { workers = 2; }; jobs: { queue_full = \"reject\"; stack_size = 0x8000; }; };\n"
 	"/* another */\n"
+	"upstreams: { u: { balance = \"first\"; servers = ( { address = \"tcp:u.example:80\"; weight = 2; },\n"
+	"  { address = \"unix:/run/u\"; backup = true; } ); }; };\n"
+	"resolver: { servers = \"192.0.2.53\"; retry = \"1s\"; };\n"
 	"listeners: (\n"
 	"  { name = \"a\"; address = [ \"tcp:*:0\", \"unix:@a\" ]; service = \"echo\"; allow = \"10.0.0.0/8\"; },\n"
 	"  { name = \"b\"; address = \"tcp:[::1]:7007\"; pool = \"jobs\"; // and another\n"
@@ -63,7 +67,16 @@ START_TEST(every_part_of_a_file_is_read)
 	ck_assert_uint_eq(conf->listener_count, 2);
 	ck_assert_uint_eq(conf->listeners[0]->addresses.count, 2);
 	ck_assert_str_eq(conf->listeners[1]->busy_message, "busy\n");
-	ck_assert_uint_eq(conf->listeners[1]->line, 8);
+	ck_assert_uint_eq(conf->listeners[1]->line, 11);
+	ck_assert_uint_eq(conf->upstream_count, 1);
+	ck_assert_uint_eq(conf->upstreams[0]->line, 6);
+	ck_assert_int_eq(conf->upstreams[0]->balance, CONF_BALANCE_FIRST);
+	ck_assert_uint_eq(conf->upstreams[0]->server_count, 2);
+	ck_assert_uint_eq(conf->upstreams[0]->servers[0]->weight, 2);
+	ck_assert_str_eq(conf->upstreams[0]->servers[1]->address->host, "/run/u");
+	ck_assert_uint_eq(conf->upstreams[0]->servers[1]->line, 7);
+	ck_assert_str_eq(conf->resolver.servers.items[0], "192.0.2.53");
+	ck_assert_uint_eq(conf->resolver.retry_ms, 1000);
 	ck_assert_str_eq(conf->path, conffiles_path("main.conf"));
 	conf_unref(&conf);
 }
@@ -106,6 +119,27 @@ START_TEST(included_files_add_in_alphabetical_order)
 }
 END_TEST
 
+START_TEST(included_files_add_upstreams)
+{
+	struct conf *conf;
+
+	make_folder("more");
+	conffiles_write("more/a.conf", "upstreams: { b: { servers = ( { address = \"tcp:b:80\"; } ); }; };");
+	conf = conffiles_load_good(
+		"include_dir = \"more\";\nupstreams: { a: { servers = ( { address = \"tcp:a:80\"; } ); "
+		"}; };\n" CONFFILES_LISTENERS);
+	ck_assert_uint_eq(conf->upstream_count, 2);
+	ck_assert_ptr_eq(conf_find_upstream(conf, "b")->file, conf->files[1]);
+	ck_assert_ptr_eq(conf_find_upstream(conf, "b")->servers[0]->file, conf->files[1]);
+	conf_unref(&conf);
+	conffiles_write("more/a.conf", "\nupstreams: { a: { servers = ( { address = \"tcp:b:80\"; } ); }; };");
+	conffiles_expect("include_dir = \"more\";\nupstreams: { a: { servers = ( { address = \"tcp:a:80\"; } ); }; "
+			 "};\n" CONFFILES_LISTENERS,
+		"more/a.conf:2: upstreams.a: is a second upstream of that name, the first stands at "
+		"/tmp/");
+}
+END_TEST
+
 START_TEST(folder_may_be_absolute)
 {
 	char text[512];
@@ -127,14 +161,15 @@ START_TEST(folder_that_is_not_there_is_an_error)
 }
 END_TEST
 
-START_TEST(included_files_hold_pools_and_listeners_alone)
+START_TEST(included_files_hold_no_settings_of_the_whole)
 {
 	struct conf_errors errors;
 
 	make_folder("more");
-	conffiles_write("more/a.conf", "daemon: {};\nlog: {};\ninclude_dir = \"x\";\npool: {};\n");
+	conffiles_write("more/a.conf", "daemon: {};\nlog: {};\ninclude_dir = \"x\";\npool: {};\nresolver: {};\n");
 	ck_assert_ptr_null(conffiles_load("include_dir = \"more\";\n" CONFFILES_LISTENERS, &errors));
-	ck_assert_uint_eq(errors.count, 4);
+	ck_assert_uint_eq(errors.count, 5);
+	ck_assert(conffiles_has_error(&errors, "more/a.conf:5: resolver: belongs into the main file"));
 	ck_assert(conffiles_has_error(&errors, "more/a.conf:1: daemon: belongs into the main file"));
 	ck_assert(conffiles_has_error(&errors, "more/a.conf:2: log: belongs into the main file"));
 	ck_assert(conffiles_has_error(&errors, "more/a.conf:3: include_dir: belongs into the main file"));
@@ -184,6 +219,39 @@ START_TEST(sections_of_another_kind_are_reported)
 		"pools: { a = 3; };\n" CONFFILES_LISTENERS, "main.conf:1: pools.a: is a number, expected a section");
 	conffiles_expect("listeners: ( 3,\n { name = \"a\"; address = \"tcp:*:0\"; service = \"echo\"; } );",
 		"main.conf:1: listeners.(0): is a number, expected a section");
+}
+END_TEST
+
+START_TEST(upstreams_of_another_kind_are_reported)
+{
+	conffiles_expect(
+		"upstreams = 3;\n" CONFFILES_LISTENERS, "main.conf:1: upstreams: is a number, expected a section");
+	conffiles_expect("upstreams: { a = 3; };\n" CONFFILES_LISTENERS,
+		"main.conf:1: upstreams.a: is a number, expected a section");
+	conffiles_expect("upstreams: { a*: { servers = ( { address = \"tcp:a:80\"; } ); }; };\n" CONFFILES_LISTENERS,
+		"main.conf:1: upstreams.a*: \"a*\" is not a name");
+	conffiles_expect(
+		"upstreams: { a: { servers = ( { address = \"tcp:a:80\"; } ); server = 1; }; };\n" CONFFILES_LISTENERS,
+		"main.conf:1: upstreams.a.server: unknown option, did you mean 'servers'?");
+}
+END_TEST
+
+START_TEST(upstream_has_servers)
+{
+	conffiles_expect("upstreams: {\na: { }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers: is missing, expected at least one server: ( { address = ");
+	conffiles_expect("upstreams: { a: {\nservers = ( ); }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers: is empty, expected at least one server");
+	conffiles_expect("upstreams: { a: {\nservers = [ \"tcp:a:80\" ]; }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers: is an array, expected at least one server");
+	conffiles_expect("upstreams: { a: { servers = (\n\"tcp:a:80\" ); }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers.(0): is a string, expected a section");
+	conffiles_expect("upstreams: { a: { servers = (\n{ weight = 1; } ); }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers.(0).address: is missing, expected an address such as \"tcp:");
+	conffiles_expect("upstreams: { a: { servers = ( {\naddress = \"tcp:a:0\"; } ); }; };\n" CONFFILES_LISTENERS,
+		"main.conf:2: upstreams.a.servers.(0).address: address \"tcp:a:0\": ");
+	conffiles_expect("listeners: ( { name = \"a\"; service = \"echo\";\naddress = \"srv:_a._tcp.b\"; } );",
+		"main.conf:2: listeners.(0).address: address \"srv:_a._tcp.b\": ");
 }
 END_TEST
 
@@ -295,13 +363,16 @@ main(void)
 	tcase_add_test(tc, every_part_of_a_file_is_read);
 	tcase_add_test(tc, main_pool_is_there_when_wanted);
 	tcase_add_test(tc, included_files_add_in_alphabetical_order);
+	tcase_add_test(tc, included_files_add_upstreams);
 	tcase_add_test(tc, folder_may_be_absolute);
 	tcase_add_test(tc, folder_that_is_not_there_is_an_error);
-	tcase_add_test(tc, included_files_hold_pools_and_listeners_alone);
+	tcase_add_test(tc, included_files_hold_no_settings_of_the_whole);
 	tc = conffiles_case(suite, "errors");
 	tcase_add_test(tc, all_errors_of_all_files_come_in_order);
 	tcase_add_test(tc, syntax_error_has_file_and_line);
 	tcase_add_test(tc, sections_of_another_kind_are_reported);
+	tcase_add_test(tc, upstreams_of_another_kind_are_reported);
+	tcase_add_test(tc, upstream_has_servers);
 	tcase_add_test(tc, file_that_cannot_be_read_is_an_error);
 	tcase_add_test(tc, many_errors_are_counted_beyond_the_limit);
 	tc = conffiles_case(suite, "garbage");

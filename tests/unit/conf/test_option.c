@@ -27,9 +27,11 @@ struct all {
 	struct option_strings texts;
 	struct option_addresses addresses;
 	struct option_networks networks;
+	struct address *address;
+	char *upstream;
 };
 
-enum { FLAG, COUNT, SIZE, TIME, MODE, COLOUR, TEXT, TEXTS, ADDRESSES, NETWORKS };
+enum { FLAG, COUNT, SIZE, TIME, MODE, COLOUR, TEXT, TEXTS, ADDRESSES, NETWORKS, ADDRESS, UPSTREAM };
 
 static const struct option rows[] = {
 	OPT_BOOL(struct all, flag, "flag", "true", OPTION_LIVE, "A."),
@@ -42,6 +44,8 @@ static const struct option rows[] = {
 	OPT_STRINGS(struct all, texts, "texts", OPTION_LIVE, "A."),
 	OPT_ADDRESSES_REQUIRED(struct all, addresses, "addresses", OPTION_LIVE, "A."),
 	OPT_NETWORKS(struct all, networks, "networks", OPTION_LIVE, "A."),
+	OPT_ADDRESS_REQUIRED(struct all, address, "server", OPTION_LIVE, "A."),
+	OPT_UPSTREAM_REQUIRED(struct all, upstream, "upstream", OPTION_LIVE, "A."),
 	OPT_END,
 };
 
@@ -61,7 +65,7 @@ static void
 teardown(void)
 {
 	option_group_fini(&group, &all);
-	ck_assert_ptr_null(all.text);
+	ck_assert(all.text == NULL && all.address == NULL && all.upstream == NULL);
 	ck_assert_uint_eq(all.texts.count + all.addresses.count + all.networks.count, 0);
 }
 
@@ -128,6 +132,23 @@ START_TEST(lists_grow)
 }
 END_TEST
 
+START_TEST(server_address_is_replaced_by_a_good_one)
+{
+	ck_assert_int_eq(set_text(ADDRESS, "tcp:Web:80"), 0);
+	ck_assert_str_eq(all.address->text, "tcp:web:80");
+	ck_assert_int_eq(set_text(ADDRESS, "srv:_http._tcp.example.com"), 0);
+	ck_assert_int_eq(all.address->kind, ADDRESS_SRV);
+	ck_assert_int_eq(set_text(ADDRESS, "tcp:*:80"), -EINVAL);
+	ck_assert_int_eq(all.address->kind, ADDRESS_SRV);
+	ck_assert_int_eq(set_integer(ADDRESS, 80), -EINVAL);
+	ck_assert_str_eq(err.text,
+		"80 is a number, expected an address such as \"tcp:192.0.2.1:80\", \"unix:PATH\" or \"srv:NAME\"");
+	ck_assert_int_eq(set_text(UPSTREAM, "web"), 0);
+	ck_assert_str_eq(all.upstream, "web");
+	ck_assert_uint_eq(option_count(&rows[ADDRESS], &all.address), 1);
+}
+END_TEST
+
 START_TEST(integers_are_taken)
 {
 	ck_assert_int_eq(set_integer(COUNT, 10), 0);
@@ -176,10 +197,13 @@ END_TEST
 
 START_TEST(no_memory_keeps_the_old_value)
 {
-	for (int row = TEXT; row <= NETWORKS; row++) {
+	for (int row = TEXT; row <= UPSTREAM; row++) {
 		mem_fail_after(1);
 		ck_assert_int_eq(set_text(row, "tcp:*:80"), -ENOMEM);
 	}
+	mem_fail_after(2);
+	ck_assert_int_eq(set_text(ADDRESS, "tcp:a:80"), -ENOMEM);
+	ck_assert_ptr_null(all.address);
 	mem_fail_after(2);
 	ck_assert_int_eq(set_text(TEXTS, "x"), -ENOMEM);
 	mem_fail_after(0);
@@ -203,6 +227,8 @@ START_TEST(equal_values_are_equal)
 	ck_assert_int_eq(set_text(TEXTS, "x"), 0);
 	ck_assert_int_eq(set_text(ADDRESSES, "tcp:*:80"), 0);
 	ck_assert_int_eq(set_text(NETWORKS, "::1"), 0);
+	ck_assert_int_eq(set_text(ADDRESS, "unix:/a"), 0);
+	ck_assert_int_eq(set_text(UPSTREAM, "x"), 0);
 	for (const struct option *row = rows; row->name != NULL; row++) {
 		bool same = row == &rows[COUNT] || row == &rows[TIME] || row == &rows[MODE];
 
@@ -229,6 +255,20 @@ START_TEST(lists_of_one_length_are_compared_by_element)
 }
 END_TEST
 
+START_TEST(server_addresses_are_compared_by_what_they_mean)
+{
+	struct all other = {.flag = false};
+	const struct option *row = &rows[ADDRESS];
+
+	ck_assert_int_eq(set_text(ADDRESS, "tcp:[::1]:80"), 0);
+	ck_assert_int_eq(option_set_text(row, &other.address, "tcp:[0:0::1]:080", NULL), 0);
+	ck_assert(option_is_equal(row, &all.address, &other.address));
+	ck_assert_int_eq(option_set_text(row, &other.address, "tcp:[::1]:81", NULL), 0);
+	ck_assert(!option_is_equal(row, &all.address, &other.address));
+	option_group_fini(&group, &other);
+}
+END_TEST
+
 START_TEST(every_type_has_its_names)
 {
 	for (int type = OPTION_BOOL; type <= OPTION_SERVICE; type++)
@@ -248,6 +288,7 @@ main(void)
 	tcase_add_test(tc, defaults_are_set);
 	tcase_add_test(tc, texts_are_taken);
 	tcase_add_test(tc, lists_grow);
+	tcase_add_test(tc, server_address_is_replaced_by_a_good_one);
 	tcase_add_test(tc, integers_are_taken);
 	tcase_add_test(tc, values_beyond_the_range_are_refused_with_it);
 	tcase_add_test(tc, nonsense_is_refused_with_what_was_expected);
@@ -257,6 +298,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, equal_values_are_equal);
 	tcase_add_test(tc, lists_of_one_length_are_compared_by_element);
+	tcase_add_test(tc, server_addresses_are_compared_by_what_they_mean);
 	tcase_add_test(tc, every_type_has_its_names);
 	suite_add_tcase(suite, tc);
 	return conffiles_run(suite);

@@ -10,8 +10,8 @@
 #include "conf/options.h"
 #include "conffiles.h"
 
-static const struct option_group *const groups[] = {
-	&conf_group_top, &conf_group_daemon, &conf_group_log, &conf_group_pool, &conf_group_listener};
+static const struct option_group *const groups[] = {&conf_group_top, &conf_group_daemon, &conf_group_log,
+	&conf_group_resolver, &conf_group_pool, &conf_group_upstream, &conf_group_server, &conf_group_listener};
 
 static bool
 has_range(const struct option *row)
@@ -99,8 +99,66 @@ START_TEST(listener_has_its_defaults)
 	ck_assert_ptr_null(listener->busy_message);
 	ck_assert_uint_eq(listener->max_connections + listener->max_per_source, 0);
 	ck_assert_uint_eq(listener->allow.count + listener->deny.count, 0);
+	ck_assert(!listener->accept_proxy);
+	ck_assert_uint_eq(listener->trusted_proxies.count, 0);
+	ck_assert_uint_eq(listener->proxy_timeout_ms, 3000);
 	ck_assert_uint_eq(listener->idle_timeout_ms + listener->lifetime_ms, 0);
 	ck_assert_uint_eq(listener->send_timeout_ms, 60000);
+	conf_unref(&conf);
+}
+END_TEST
+
+START_TEST(resolver_has_its_defaults)
+{
+	struct conf *conf = conffiles_load_good(CONFFILES_LISTENERS);
+
+	ck_assert_uint_eq(conf->resolver.servers.count, 0);
+	ck_assert_uint_eq(conf->resolver.timeout_ms, 5000);
+	ck_assert_uint_eq(conf->resolver.retry_ms, 5000);
+	ck_assert_uint_eq(conf->resolver.min_ttl_ms, 1000);
+	ck_assert_uint_eq(conf->resolver.max_ttl_ms, 3600000);
+	conf_unref(&conf);
+}
+END_TEST
+
+static const char one_server[] =
+	"upstreams: { u: { servers = ( { address = \"tcp:a:80\"; } ); }; };\n" CONFFILES_LISTENERS;
+
+START_TEST(upstream_has_its_defaults)
+{
+	struct conf *conf = conffiles_load_good(one_server);
+	const struct conf_upstream *upstream = conf->upstreams[0];
+
+	ck_assert_int_eq(upstream->balance, CONF_BALANCE_ROUND_ROBIN);
+	ck_assert_uint_eq(upstream->connect_timeout_ms, 5000);
+	ck_assert_uint_eq(upstream->retries, 2);
+	ck_assert_uint_eq(upstream->queue_size, 1024);
+	ck_assert_uint_eq(upstream->queue_timeout_ms, 30000);
+	ck_assert_uint_eq(upstream->wait_for_upstream_ms + upstream->slow_start_ms, 0);
+	ck_assert_uint_eq(upstream->max_failures, 3);
+	ck_assert_uint_eq(upstream->retry_after_ms, 10000);
+	ck_assert_int_eq(upstream->check, CONF_CHECK_NONE);
+	ck_assert(upstream->check_send == NULL && upstream->check_expect == NULL && upstream->agent_send == NULL);
+	ck_assert_uint_eq(upstream->check_port + upstream->agent_port, 0);
+	ck_assert_uint_eq(upstream->check_interval_ms, 2000);
+	ck_assert_uint_eq(upstream->check_fast_interval_ms, 1000);
+	ck_assert_uint_eq(upstream->check_timeout_ms, 1000);
+	ck_assert_uint_eq(upstream->check_rise, 2);
+	ck_assert_uint_eq(upstream->check_fall, 3);
+	ck_assert_uint_eq(upstream->agent_interval_ms, 2000);
+	conf_unref(&conf);
+}
+END_TEST
+
+START_TEST(server_has_its_defaults)
+{
+	struct conf *conf = conffiles_load_good(one_server);
+	const struct conf_server *server = conf->upstreams[0]->servers[0];
+
+	ck_assert_uint_eq(server->weight, 1);
+	ck_assert(!server->backup && !server->maintenance);
+	ck_assert_uint_eq(server->max_connections + server->ready_connections, 0);
+	ck_assert_int_eq(server->send_proxy, CONF_SEND_PROXY_NONE);
 	conf_unref(&conf);
 }
 END_TEST
@@ -117,5 +175,8 @@ main(void)
 	tcase_add_test(tc, daemon_and_log_have_their_defaults);
 	tcase_add_test(tc, pool_has_its_defaults);
 	tcase_add_test(tc, listener_has_its_defaults);
+	tcase_add_test(tc, resolver_has_its_defaults);
+	tcase_add_test(tc, upstream_has_its_defaults);
+	tcase_add_test(tc, server_has_its_defaults);
 	return conffiles_run(suite);
 }
