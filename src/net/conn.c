@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "conf/conf.h"
 #include "net/admission.h"
 #include "net/listener.h"
@@ -63,15 +64,19 @@ conn_end_word(enum conn_end end)
 static bool
 deserves_message(enum conn_end why)
 {
-	return why != CONN_END_REFUSED_ACCESS && why != CONN_END_QUEUE_RESET;
+	return why != CONN_END_REFUSED_ACCESS && why != CONN_END_REFUSED_PROXY && why != CONN_END_QUEUE_RESET;
 }
 
 /*
  * Closing with unread input makes the kernel send a reset, which can overtake the message: end the writing, then read.
  */
 static void
-send_busy_message(int fd, const char *message)
+say_busy(int fd, const struct route *route, enum conn_end why)
 {
+	const char *message = route->rule->busy_message;
+
+	if (message == NULL || !deserves_message(why))
+		return;
 	if (send(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return;
 	(void)shutdown(fd, SHUT_WR);
@@ -88,11 +93,9 @@ void
 accepted_reject(struct accepted *accepted, enum conn_end why)
 {
 	struct listener *listener = accepted->route->listener;
-	const char *message = accepted->route->rule->busy_message;
 
 	CP_ASSERT(accepted->fd >= 0 && why >= CONN_END_FIRST_REJECTED && why < CONN_END_COUNT);
-	if (message != NULL && deserves_message(why))
-		send_busy_message(accepted->fd, message);
+	say_busy(accepted->fd, accepted->route, why);
 	fd_close(&accepted->fd);
 	admission_release(accepted);
 	atomic_fetch_add_explicit(&listener->counters.rejected[why], 1, memory_order_relaxed);
@@ -142,17 +145,35 @@ conn_set_end(struct conn *conn, enum conn_end end)
 		conn->end = (uint8_t)end;
 }
 
+static bool
+is_rejected(const struct conn *conn)
+{
+	return conn->end >= CONN_END_FIRST_REJECTED;
+}
+
 /* "192.0.2.1:4711"; a Unix client has no address, but a process. */
 static void
-describe_client(const struct conn *conn, char text[ADDRESS_TEXT_MAX])
+describe_peer(int fd, const struct peer *peer, char text[ADDRESS_TEXT_MAX])
 {
 	struct ucred who;
 	socklen_t length = sizeof(who);
 
-	if (conn->from.peer.family == AF_UNIX && getsockopt(conn->from.fd, SOL_SOCKET, SO_PEERCRED, &who, &length) == 0)
+	if (peer->family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length) == 0)
 		snprintf(text, ADDRESS_TEXT_MAX, "unix:pid=%d,uid=%u", (int)who.pid, (unsigned)who.uid);
 	else
-		peer_format(&conn->from.peer, text);
+		peer_format(peer, text);
+}
+
+/* Kept and not asked of the socket: one that both sides have ended knows its peer no more (getpeername(2)). */
+static void
+add_proxy(struct log_record *record, const struct conn *conn)
+{
+	char proxy[ADDRESS_TEXT_MAX];
+
+	if (!conn->from.route->rule->accept_proxy)
+		return;
+	describe_peer(conn->from.fd, conn->proxy != NULL ? conn->proxy : &conn->from.peer, proxy);
+	log_record_add(record, "PROXY", "%s", proxy);
 }
 
 static double
@@ -170,7 +191,7 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	struct log_record record;
 	char client[ADDRESS_TEXT_MAX];
 
-	describe_client(conn, client);
+	describe_peer(conn->from.fd, &conn->from.peer, client);
 	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
 		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
 		"%.1f ms)",
@@ -183,6 +204,7 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	log_record_add(&record, "POOL", "%s", route->rule->pool_name);
 	log_record_add(&record, "WORKER", "%u", conn->worker);
 	log_record_add(&record, "CLIENT", "%s", client);
+	add_proxy(&record, conn);
 	if (conn->server != NULL)
 		log_record_add(&record, "SERVER", "%s", conn->server);
 	log_record_add(&record, "END", "%s", conn_end_word(conn->end));
@@ -201,17 +223,21 @@ conn_close(struct conn *conn, uint64_t now_ns)
 	struct listener_counters *counters;
 
 	CP_CHECK_MAGIC(conn, CONN_MAGIC);
-	CP_ASSERT(conn->end != CONN_END_NONE && conn->end < CONN_END_FIRST_REJECTED);
+	CP_ASSERT(conn->end != CONN_END_NONE && conn->end < CONN_END_COUNT);
 	listener = conn->from.route->listener;
 	counters = &listener->counters;
 	/* First: who reads in the log that one has ended may come at once, and must find its place free. */
 	admission_release(&conn->from);
 	if (conn->from.route->conf->log.connections && log_is_enabled(LOG_LEVEL_INFO))
 		log_closed(conn, now_ns);
+	if (is_rejected(conn))
+		say_busy(conn->from.fd, conn->from.route, (enum conn_end)conn->end);
 	fd_close(&conn->from.fd);
+	mem_freep(&conn->proxy);
 	atomic_fetch_add_explicit(&counters->bytes_in, conn->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
-	atomic_fetch_add_explicit(&counters->closed, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(
+		is_rejected(conn) ? &counters->rejected[conn->end] : &counters->closed, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&counters->active, 1, memory_order_relaxed);
 	if (conn->at_end != NULL)
 		conn->at_end(conn->at_end_arg);

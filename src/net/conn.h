@@ -32,14 +32,15 @@ enum conn_end {
 	CONN_END_LIFETIME,
 	CONN_END_SEND_TIMEOUT,
 	CONN_END_CLIENT_RESET,
-	CONN_END_SERVER,         /* the server that it was relayed to ended it */
-	CONN_END_SERVER_RESET,   /* or broke it off */
-	CONN_END_HALF_CLOSED,    /* one side had ended, and the other did not follow within half_closed_timeout */
-	CONN_END_UPSTREAM_DOWN,  /* no server of its upstream could be had */
-	CONN_END_UPSTREAM_FULL,  /* all were full, and its time in their queue over, or the queue full too */
+	CONN_END_SERVER,        /* the server that it was relayed to ended it */
+	CONN_END_SERVER_RESET,  /* or broke it off */
+	CONN_END_HALF_CLOSED,   /* one side had ended, and the other did not follow within half_closed_timeout */
+	CONN_END_UPSTREAM_DOWN, /* no server of its upstream could be had */
+	CONN_END_UPSTREAM_FULL, /* all were full, and its time in their queue over, or the queue full too */
 	CONN_END_DRAIN,
 	CONN_END_ERROR,
-	/* rejected, never served */
+	/* rejected, never served; refused-proxy, -access, -source and -memory also by a worker, which reads the header
+	 */
 	CONN_END_REFUSED_ACCESS, /* allow, deny */
 	CONN_END_REFUSED_LIMIT,  /* max_connections of the listener or the daemon */
 	CONN_END_REFUSED_SOURCE, /* max_per_source */
@@ -57,11 +58,12 @@ enum conn_end {
 struct accepted {
 	int fd;              /* owned; -1 once moved on */
 	uint32_t backlog_ms; /* it had waited in the kernel's backlog at least this long; 0: not asked */
-	struct peer peer;
+	struct peer peer;    /* the client; with accept_proxy the proxy, until its header has been read */
 	struct route *route; /* one reference */
 	uint64_t accepted_ns;
-	uint64_t id;   /* counts from 1, in order of acceptance */
-	bool admitted; /* it holds a place in the limits */
+	uint64_t id;         /* counts from 1, in order of acceptance */
+	bool admitted;       /* it holds a place in the limits */
+	bool counted_source; /* and one of those of its peer's address */
 };
 
 #define CONN_MAGIC 0x636f6e6e
@@ -75,8 +77,9 @@ struct conn {
 	uint64_t started_ns;  /* taken out of the queue */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	const char *server;          /* whom it was passed on to; NULL: nobody */
-	void (*at_end)(void *arg);   /* called last by conn_close(); NULL: nothing */
+	struct peer *proxy;        /* owned: who passed it on to us, by PROXY header; NULL: from.peer is the socket's */
+	const char *server;        /* whom it was passed on to; NULL: nobody */
+	void (*at_end)(void *arg); /* called last by conn_close(); NULL: nothing */
 	void *at_end_arg;
 };
 
@@ -105,7 +108,10 @@ void conn_open(struct conn *conn, struct accepted *accepted, uint16_t worker, ui
 /* Notes why it ends; only the first cause is kept. */
 void conn_set_end(struct conn *conn, enum conn_end end);
 
-/* Accounts it (counters, one log record), closes the descriptor, drops the route. conn may be freed after. */
+/*
+ * Accounts it (counters, one log record), closes the descriptor, drops the route. conn may be freed after. One whose
+ * end is a rejection counts as rejected, and is told so as accepted_reject() does.
+ */
 void conn_close(struct conn *conn, uint64_t now_ns);
 
 #endif

@@ -49,8 +49,9 @@ struct listener {
 	uint64_t number; /* counts from 1, never used again */
 	struct listener_counters counters;
 	struct sources *sources;
-	struct listener_totals *totals; /* borrowed */
-	_Atomic uint64_t held;          /* admitted and not yet ended: queued + active. The limits look at this */
+	struct listener_totals *totals;   /* borrowed */
+	_Atomic uint64_t held;            /* admitted and not yet ended: queued + active. The limits look at this */
+	_Atomic uint64_t proxy_logged_ns; /* private: refusals.c */
 
 	/* Main thread only. */
 	struct list sockets;         /* of struct listen_socket */

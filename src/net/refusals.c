@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/listener.h"
@@ -81,4 +82,26 @@ refusals_log_rest(struct listener *listener)
 {
 	if (has_unlogged(listener))
 		log_summary(listener);
+}
+
+void
+refusals_log_proxy(struct listener *listener, const struct peer *proxy, const char *what)
+{
+	uint64_t now_ns = clock_now_ns();
+	uint64_t last_ns = atomic_load_explicit(&listener->proxy_logged_ns, memory_order_relaxed);
+	char text[ADDRESS_TEXT_MAX];
+	struct log_record record;
+
+	if (last_ns != 0 && now_ns - last_ns < REFUSALS_LOG_INTERVAL_MS * CLOCK_NS_PER_MS)
+		return;
+	/* Of two threads at once one speaks. */
+	if (!atomic_compare_exchange_strong_explicit(
+		    &listener->proxy_logged_ns, &last_ns, now_ns, memory_order_relaxed, memory_order_relaxed))
+		return;
+	peer_format(proxy, text);
+	log_record_init(&record, LOG_LEVEL_NOTICE, LOG_EVENT_NONE,
+		"listener '%s': refused %s, which should be a trusted proxy: %s", listener->name, text, what);
+	log_record_add(&record, "LISTENER", "%s", listener->name);
+	log_record_add(&record, "PROXY", "%s", text);
+	log_record_commit(&record);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * refusals - what was rejected, logged at a limited rate: one line a listener a second at most, with counts by reason.
+ * Beside it, at the same rate, what was wrong with the last proxy: its operator can't find that out from a count.
  */
 #ifndef CP_NET_REFUSALS_H
 #define CP_NET_REFUSALS_H
@@ -9,6 +10,7 @@
 #include <stdint.h>
 
 struct listener;
+struct peer;
 
 #define REFUSALS_LOG_INTERVAL_MS 1000
 
@@ -22,5 +24,10 @@ bool refusals_log(struct listener *listener, uint64_t now_ns);
  * so that the log's sums are whole.
  */
 void refusals_log_rest(struct listener *listener);
+/*
+ * Says what was wrong with one that came by accept_proxy: "it is not one of trusted_proxies". One line a listener an
+ * interval, all others are only counted. Any thread.
+ */
+void refusals_log_proxy(struct listener *listener, const struct peer *proxy, const char *what);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * sources - connections counted by client address, for max_per_source.
  *
- * The acceptor adds, workers remove. There is an entry for each address that has a connection, so the table is bounded
+ * The acceptor adds; workers remove, and add what came by a proxy (admission.h). There is an entry for each address that has a connection, so the table is bounded
  * by the listener's connections.
  */
 #ifndef CP_NET_SOURCES_H

@@ -5,7 +5,10 @@
 #include "config.h"
 
 #include <check.h>
+#include <string.h>
+#include <sys/socket.h>
 
+#include "base/defs.h"
 #include "base/mem.h"
 #include "net/admission.h"
 #include "net/route.h"
@@ -225,6 +228,132 @@ START_TEST(it_leaves_by_the_rule_it_came_in_under)
 }
 END_TEST
 
+/* ---- behind a proxy ------------------------------------------------------------------ */
+
+#define BEHIND "accept_proxy = true; trusted_proxies = [ \"192.0.2.0/24\", \"2001:db8::/32\" ];"
+
+static enum conn_end
+readmit(struct accepted *accepted, const char *host)
+{
+	struct peer client;
+	enum conn_end refusal;
+
+	fixture_peer(&client, host);
+	refusal = admission_readmit(accepted, &client);
+	ck_assert_mem_eq(&accepted->peer, &client, sizeof(client));
+	return refusal;
+}
+
+START_TEST(only_a_trusted_proxy_may_speak_for_others)
+{
+	static const char *const trusted[] = {"192.0.2.255", "2001:db8::1", NULL};
+	static const char *const others[] = {"192.0.3.1", "2001:db9::1", "::1"};
+	struct accepted accepted;
+	const char *text;
+
+	fixture_open("", BEHIND, NULL);
+	for (unsigned i = 0; i < CP_COUNT(trusted); i++) {
+		ck_assert_int_eq(decide(&accepted, trusted[i], NO_LIMIT), CONN_END_NONE);
+		leave(&accepted);
+	}
+	fixture_capture();
+	for (unsigned i = 0; i < CP_COUNT(others); i++) {
+		ck_assert_int_eq(decide(&accepted, others[i], NO_LIMIT), CONN_END_REFUSED_PROXY);
+		leave(&accepted);
+	}
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "192.0.3.1:4711, which should be a trusted proxy: it is not one of trusted_proxies"),
+		"%s", text);
+	ck_assert_uint_eq(fixture_count(text, "\n"), 1);
+	ck_assert_uint_eq(held(), 0);
+}
+END_TEST
+
+START_TEST(without_trusted_proxies_only_a_unix_socket_s_are_trusted)
+{
+	struct accepted accepted;
+
+	fixture_open("", "address = \"unix:/run/web.sock\"; accept_proxy = true;", NULL);
+	ck_assert_int_eq(decide(&accepted, NULL, NO_LIMIT), CONN_END_NONE);
+	leave(&accepted);
+	ck_assert_int_eq(decide(&accepted, "127.0.0.1", NO_LIMIT), CONN_END_REFUSED_PROXY);
+	leave(&accepted);
+	arrive(&accepted, "127.0.0.1");
+	accepted.peer.family = AF_UNSPEC;
+	ck_assert_int_eq(admission_decide(&accepted, NO_LIMIT), CONN_END_REFUSED_PROXY);
+	leave(&accepted);
+}
+END_TEST
+
+START_TEST(the_proxy_s_own_address_is_neither_looked_up_nor_counted)
+{
+	struct accepted first, second, third;
+
+	fixture_open("", BEHIND "deny = \"192.0.2.1\"; max_per_source = 1; max_connections = 2;", NULL);
+	ck_assert_int_eq(decide(&first, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(decide(&second, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_uint_eq(sources_count(fixture.listener->sources), 0);
+	ck_assert_int_eq(decide(&third, "192.0.2.1", NO_LIMIT), CONN_END_REFUSED_LIMIT);
+	leave(&third);
+	leave(&first);
+	ck_assert_int_eq(decide(&third, "192.0.2.1", 1), CONN_END_REFUSED_LIMIT);
+	leave(&third);
+	leave(&second);
+}
+END_TEST
+
+START_TEST(the_client_that_is_named_is_looked_up)
+{
+	struct accepted accepted;
+
+	fixture_open("", BEHIND "allow = \"198.51.100.0/24\";", NULL);
+	ck_assert_int_eq(decide(&accepted, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&accepted, "198.51.100.1"), CONN_END_NONE);
+	ck_assert_uint_eq(held(), 1);
+	leave(&accepted);
+	ck_assert_int_eq(decide(&accepted, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&accepted, "203.0.113.1"), CONN_END_REFUSED_ACCESS);
+	leave(&accepted);
+	ck_assert_uint_eq(held(), 0);
+}
+END_TEST
+
+START_TEST(the_client_that_is_named_is_counted_and_given_back)
+{
+	struct accepted first, second, other;
+
+	fixture_open("", BEHIND "max_per_source = 1;", NULL);
+	ck_assert_int_eq(decide(&first, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&first, "203.0.113.1"), CONN_END_NONE);
+	ck_assert_int_eq(decide(&second, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&second, "203.0.113.1"), CONN_END_REFUSED_SOURCE);
+	/* It took no place of that address, and gives none back. */
+	leave(&second);
+	ck_assert_int_eq(decide(&second, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&second, "203.0.113.1"), CONN_END_REFUSED_SOURCE);
+	ck_assert_int_eq(decide(&other, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	ck_assert_int_eq(readmit(&other, "203.0.113.2"), CONN_END_NONE);
+	ck_assert_uint_eq(sources_count(fixture.listener->sources), 2);
+	leave(&second);
+	leave(&first);
+	leave(&other);
+	ck_assert_uint_eq(sources_count(fixture.listener->sources), 0);
+}
+END_TEST
+
+START_TEST(no_memory_for_the_client_that_is_named_refuses_it)
+{
+	struct accepted accepted;
+
+	fixture_open("", BEHIND "max_per_source = 1;", NULL);
+	ck_assert_int_eq(decide(&accepted, "192.0.2.1", NO_LIMIT), CONN_END_NONE);
+	mem_fail_after(1);
+	ck_assert_int_eq(readmit(&accepted, "203.0.113.1"), CONN_END_REFUSED_MEMORY);
+	leave(&accepted);
+	ck_assert_uint_eq(held(), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -244,5 +373,12 @@ main(void)
 	tcase_add_test(tc, no_memory_for_its_source_refuses_it_and_takes_no_place);
 	tcase_add_test(tc, a_place_is_given_back_once);
 	tcase_add_test(tc, it_leaves_by_the_rule_it_came_in_under);
+	tc = fixture_case(suite, "behind a proxy");
+	tcase_add_test(tc, only_a_trusted_proxy_may_speak_for_others);
+	tcase_add_test(tc, without_trusted_proxies_only_a_unix_socket_s_are_trusted);
+	tcase_add_test(tc, the_proxy_s_own_address_is_neither_looked_up_nor_counted);
+	tcase_add_test(tc, the_client_that_is_named_is_looked_up);
+	tcase_add_test(tc, the_client_that_is_named_is_counted_and_given_back);
+	tcase_add_test(tc, no_memory_for_the_client_that_is_named_refuses_it);
 	return fixture_run(suite);
 }

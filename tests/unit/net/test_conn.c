@@ -75,7 +75,8 @@ START_TEST(busy_message_is_for_load_and_not_for_access)
 {
 	fixture_open("", BUSY, NULL);
 	for (int why = CONN_END_FIRST_REJECTED; why < CONN_END_COUNT; why++) {
-		bool told = why != CONN_END_REFUSED_ACCESS && why != CONN_END_QUEUE_RESET;
+		bool told = why != CONN_END_REFUSED_ACCESS && why != CONN_END_REFUSED_PROXY &&
+			    why != CONN_END_QUEUE_RESET;
 		struct accepted accepted;
 		char buf[64];
 		int length;
@@ -300,6 +301,31 @@ START_TEST(closing_writes_one_record_with_the_whole_story)
 }
 END_TEST
 
+/* The header named a client that is not let in: only the worker knew. */
+START_TEST(one_rejected_on_a_worker_counts_as_rejected_and_is_told_so)
+{
+	struct accepted accepted;
+	struct conn conn = {0};
+	const char *text;
+	char buf[64];
+
+	fixture_open("", BUSY, NULL);
+	arrive(&accepted);
+	conn_open(&conn, &accepted, 0, fixture_now_ns());
+	conn_set_end(&conn, CONN_END_REFUSED_SOURCE);
+	fixture_capture();
+	conn_close(&conn, fixture_now_ns());
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "closed: refused-source (in 0, out 0 bytes") != NULL, "%s", text);
+	ck_assert_uint_eq(rejected(CONN_END_REFUSED_SOURCE), 1);
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.closed), 0);
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.active), 0);
+	fixture_check_sums(fixture.listener);
+	ck_assert_int_eq(fixture_read_all(ends[1], buf, sizeof(buf)), (int)strlen(BUSY_TEXT));
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(a_unix_client_is_named_by_its_process)
 {
 	const char *text;
@@ -343,6 +369,7 @@ main(void)
 	tcase_add_test(tc, opening_takes_the_connection_over);
 	tcase_add_test(tc, the_first_cause_stays);
 	tcase_add_test(tc, closing_writes_one_record_with_the_whole_story);
+	tcase_add_test(tc, one_rejected_on_a_worker_counts_as_rejected_and_is_told_so);
 	tcase_add_test(tc, a_unix_client_is_named_by_its_process);
 	tcase_add_test(tc, the_record_can_be_switched_off);
 	return fixture_run(suite);

@@ -130,6 +130,27 @@ START_TEST(every_reason_fits_into_a_line)
 }
 END_TEST
 
+START_TEST(a_proxy_s_fault_is_told_once_an_interval)
+{
+	const char *text;
+	struct peer proxy;
+
+	fixture_peer(&proxy, "192.0.2.1");
+	refusals_log_proxy(listener, &proxy, "it said nothing");
+	refusals_log_proxy(listener, &proxy, "it said too much");
+	fixture_advance_ms(REFUSALS_LOG_INTERVAL_MS - 1);
+	refusals_log_proxy(listener, &proxy, "it said too much");
+	fixture_advance_ms(1);
+	refusals_log_proxy(listener, &proxy, "it said it again");
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "listener 'web': refused 192.0.2.1:4711, which should be a trusted proxy: "
+				   "it said nothing\n") != NULL,
+		"%s", text);
+	ck_assert_uint_eq(fixture_count(text, "refused"), 2);
+	ck_assert_uint_eq(fixture_count(text, "it said it again"), 1);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -145,5 +166,6 @@ main(void)
 	tcase_add_test(tc, the_rest_is_told_at_once_whatever_was_told_before);
 	tcase_add_test(tc, the_last_user_of_a_listener_tells_the_rest);
 	tcase_add_test(tc, every_reason_fits_into_a_line);
+	tcase_add_test(tc, a_proxy_s_fault_is_told_once_an_interval);
 	return fixture_run(suite);
 }
