@@ -39,8 +39,7 @@ enum conn_end {
 	CONN_END_UPSTREAM_FULL, /* all were full, and its time in their queue over, or the queue full too */
 	CONN_END_DRAIN,
 	CONN_END_ERROR,
-	/* rejected, never served; refused-proxy, -access, -source and -memory also by a worker, which reads the header
-	 */
+	/* rejected, never served; behind a proxy also on a worker, by what the PROXY header says */
 	CONN_END_REFUSED_ACCESS, /* allow, deny */
 	CONN_END_REFUSED_LIMIT,  /* max_connections of the listener or the daemon */
 	CONN_END_REFUSED_SOURCE, /* max_per_source */

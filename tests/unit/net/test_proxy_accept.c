@@ -134,7 +134,7 @@ START_TEST(a_header_byte_by_byte_is_waited_for)
 	for (size_t i = 0; i < strlen(LINE); i++) {
 		ck_assert_int_eq(conn_read_proxy_header(&conn), 0);
 		expect_client("127.0.0.1:4711");
-		say(LINE + i, 1, i + 1);
+		say(&LINE[i], 1, i + 1);
 	}
 	ck_assert_int_eq(conn_read_proxy_header(&conn), 1);
 	expect_client("203.0.113.1:5000");
