@@ -4,11 +4,16 @@ src_upstream_libupstream_a_SOURCES = \
 	src/upstream/check.c src/upstream/check.h \
 	src/upstream/probe.c src/upstream/probe.h \
 	src/upstream/resolve.h \
-	src/upstream/server.h \
-	src/upstream/upstream.h \
+	src/upstream/balance.c src/upstream/balance.h \
+	src/upstream/group.h \
+	src/upstream/server.c src/upstream/server.h \
+	src/upstream/server_ready.c \
+	src/upstream/upstream.c src/upstream/upstream.h \
 	src/upstream/upstreams.h
 src_upstream_libupstream_a_SOURCES += \
 	src/upstream/resolve.c \
 	src/upstream/resolve_lookup.c src/upstream/resolve_lookup.h \
 	src/upstream/resolve_set.c src/upstream/resolve_set.h \
 	src/upstream/resolve_srv.c src/upstream/resolve_srv.h
+src_upstream_libupstream_a_SOURCES += \
+	src/upstream/client.c src/upstream/client.h
