@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "base/defs.h"
+#include "upstream/upstream.h"
 
 struct server;
 struct upstream;
@@ -78,9 +79,8 @@ void server_unref(struct server **server);
 enum server_state server_state(struct server *server);
 /* Checks pass or fail right now but the state has not followed yet, or it is down: check_fast_interval applies. */
 bool server_is_in_doubt(struct server *server);
-/* Fixed for its life. */
+/* Fixed for its life, as server_name() (upstream.h). */
 const struct server_address *server_address(const struct server *server);
-const char *server_name(const struct server *server);
 const char *server_group_name(const struct server *server);
 
 #endif
