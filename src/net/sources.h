@@ -2,8 +2,8 @@
 /*
  * sources - connections counted by client address, for max_per_source.
  *
- * The acceptor adds; workers remove, and add what came by a proxy (admission.h). There is an entry for each address that has a connection, so the table is bounded
- * by the listener's connections.
+ * The acceptor adds; workers remove, and add the clients of proxies (admission.h). There is an entry for each address
+ * that has a connection, so the table is bounded by the listener's connections.
  */
 #ifndef CP_NET_SOURCES_H
 #define CP_NET_SOURCES_H
