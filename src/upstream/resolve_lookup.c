@@ -11,12 +11,12 @@
 #include "upstream/resolve_lookup.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -36,6 +36,8 @@
 #define SOCKETS_MAX 32u
 /* What /etc/hosts says has no TTL. It seldom changes, and reading it again is cheap. */
 #define LOCAL_TTL_S 60
+/* What passes every network whole; a longer answer comes over TCP. Without it 512 bytes would be the most. */
+#define DATAGRAM_MAX 1232
 /* c-ares doubles its patience in each round: two rounds are three times the first. */
 #define ROUNDS 2
 #define PATIENCE_PARTS 3u
@@ -345,8 +347,8 @@ static void
 ask_for_addresses(struct lookup *lookup)
 {
 	/* NOSORT: else c-ares opens a socket for each address, only to put them in an order that nobody looks at. */
-	const struct ares_addrinfo_hints hints = {
-		.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_socktype = SOCK_STREAM};
+	struct in_addr number;
 
 	lookup->pending = (unsigned)lookup->answer.target_count;
 	for (size_t i = 0; i < lookup->answer.target_count; i++) {
@@ -354,6 +356,8 @@ ask_for_addresses(struct lookup *lookup)
 
 		target->lookup = lookup;
 		target->cause = "timed out"; /* until it is known better */
+		/* Asked for both families, c-ares 1.18 takes 192.0.2.1 for what it is and asks for it as a name too. */
+		hints.ai_family = inet_pton(AF_INET, target->name, &number) == 1 ? AF_INET : AF_UNSPEC;
 		lookup->is_starting = true;
 		ares_getaddrinfo(lookup->channel, target->name, NULL, &hints, on_addresses, target);
 		lookup->is_starting = false;
@@ -456,14 +460,19 @@ open_channel(struct lookup *lookup, const struct lookup_request *request, struct
 	/* In three parts for at most three servers, which is what the system has: each is asked once at least. */
 	const uint64_t parts = request->server_count > PATIENCE_PARTS ? request->server_count : PATIENCE_PARTS;
 	const uint64_t part_ms = request->timeout_ms / parts;
-	struct ares_options options = {.tries = ROUNDS, .sock_state_cb = on_socket_state, .sock_state_cb_data = lookup};
+	struct ares_options options = {.flags = ARES_FLAG_EDNS,
+		.ednspsz = DATAGRAM_MAX,
+		.tries = ROUNDS,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = lookup};
 	char lookups[] = "fb"; /* /etc/hosts, then name servers; whatever /etc/nsswitch.conf says */
 	int status;
 
 	options.timeout = part_ms < 1 ? 1 : part_ms > INT_MAX / 8 ? INT_MAX / 8 : (int)part_ms;
 	options.lookups = lookups;
 	status = ares_init_options(&lookup->channel, &options,
-		ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS);
+		ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
+			ARES_OPT_LOOKUPS);
 	if (status != ARES_SUCCESS) {
 		lookup->channel = NULL;
 		errmsg_set(err, "%s", ares_strerror(status));

@@ -46,8 +46,8 @@ static const struct conf_service_type types[] = {
 
 static uint64_t clock_ns = 1000 * CLOCK_NS_PER_S;
 
-/* In place of libc's, for the whole program. */
-int
+/* In place of libc's, for the whole program and the libraries that it is linked to. */
+__attribute__((visibility("default"))) int
 clock_gettime(clockid_t id, struct timespec *ret_time)
 {
 	if (id != CLOCK_MONOTONIC)
