@@ -253,8 +253,6 @@ is_sum_right(const uint8_t *bytes, size_t total, size_t sum_at)
 static ssize_t
 check_tlvs(const uint8_t *bytes, size_t at, size_t total, struct errmsg *err)
 {
-	bool has_sum = false;
-
 	while (at < total) {
 		size_t length;
 
@@ -264,11 +262,10 @@ check_tlvs(const uint8_t *bytes, size_t at, size_t total, struct errmsg *err)
 		if (length > total - at - TLV_HEAD)
 			return refuse(err, "an extension of version 2 is longer than the header");
 		if (bytes[at] == TLV_CRC32C) {
-			if (length != sizeof(uint32_t) || has_sum)
+			if (length != sizeof(uint32_t))
 				return refuse(err, "the checksum of version 2 is malformed");
 			if (!is_sum_right(bytes, total, at + TLV_HEAD))
 				return refuse(err, "the checksum of version 2 is wrong");
-			has_sum = true;
 		}
 		at += TLV_HEAD + length;
 	}

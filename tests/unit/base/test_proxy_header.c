@@ -254,7 +254,7 @@ static const struct refusal {
 	{SIGNATURE "\x21\x13", 14},
 	{SIGNATURE "\x21\x11\x00\x0b", 16},
 	{SIGNATURE "\x21\x21\x00\x23", 16},
-	/* Extensions: cut off after one and two bytes, too long, a checksum of three bytes, wrong, and twice. */
+	/* Extensions: cut off after one and two bytes, too long, a checksum of three bytes, and a wrong one. */
 	{SIGNATURE "\x21\x11\x00\x0d" INET_BLOCK "\x04", 29},
 	{SIGNATURE "\x21\x11\x00\x0e" INET_BLOCK "\x04\x00", 30},
 	{SIGNATURE "\x21\x11\x00\x10" INET_BLOCK "\x04\x00\x02x", 32},
