@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Samples. One becomes the configuration, unless there is one already: what an operator wrote is never overwritten.
-EXTRA_DIST += conf/connpoold.conf conf/quickstart.conf
+EXTRA_DIST += conf/connpoold.conf conf/proxy.conf conf/quickstart.conf
 sampledir = $(sysconfdir)/connpoold
 
 install-data-local:

@@ -100,7 +100,8 @@ START_TEST(unknown_keys_are_reported_with_what_was_meant)
 		"deamon: {};\n" CONFFILES_LISTENERS, "main.conf:1: deamon: unknown option, did you mean 'daemon'?");
 	conffiles_expect("log: { colour = true; };\n" CONFFILES_LISTENERS,
 		"main.conf:1: log.colour: unknown option, expected one of: target, level, connections");
-	conffiles_expect("modules: {};\n" CONFFILES_LISTENERS, "main.conf:1: modules: unknown option, expected one of: ");
+	conffiles_expect(
+		"modules: {};\n" CONFFILES_LISTENERS, "main.conf:1: modules: unknown option, expected one of: ");
 }
 END_TEST
 
@@ -137,9 +138,9 @@ START_TEST(service_that_is_none_is_reported)
 {
 	conffiles_expect(SERVICE("\"ecko\""), "main.conf:2: listeners.(0).service: there is no service \"ecko\", did "
 					      "you mean 'echo'? expected one of: echo, time");
-	conffiles_expect(
-		SERVICE("{ type = \"nonsense\"; }"), "main.conf:2: listeners.(0).service.type: there is no service "
-						     "\"nonsense\", expected one of: echo, time, greet");
+	conffiles_expect(SERVICE("{ type = \"nonsense\"; }"),
+		"main.conf:2: listeners.(0).service.type: there is no service "
+		"\"nonsense\", expected one of: echo, time, greet");
 	conffiles_expect(SERVICE("{ }"), "main.conf:2: listeners.(0).service.type: is missing");
 	conffiles_expect(SERVICE("{ type = 3; }"), "main.conf:2: listeners.(0).service.type: is a number");
 	conffiles_expect(
