@@ -203,7 +203,7 @@ static const struct option upstream_options[] = {
 	OPT_TIME(struct conf_upstream, check_fast_interval_ms, "check_fast_interval", 10, DAY, "1s", OPTION_LIVE,
 		"The same while a server is down or about to change."),
 	OPT_TIME(struct conf_upstream, check_timeout_ms, "check_timeout", 10, HOUR, "1s", OPTION_LIVE,
-		"A check, or an agent, that takes longer has failed."),
+		"A check that takes longer has failed; an agent that does is not listened to."),
 	OPT_UINT(struct conf_upstream, check_rise, "check_rise", 1, 1000, "2", "checks", OPTION_LIVE,
 		"Checks that must pass, one after the other, for a server that is down to come up."),
 	OPT_UINT(struct conf_upstream, check_fall, "check_fall", 1, 1000, "3", "checks", OPTION_LIVE,
