@@ -549,6 +549,19 @@ START_TEST(unknown_words_are_told_once_an_episode)
 }
 END_TEST
 
+START_TEST(changed_settings_ask_an_agent_anew)
+{
+	begin_agent();
+	peer = rig_accept(listening);
+	conf.agent_interval_ms = 100;
+	ck_assert_int_eq(check_configure(check, &conf), 0);
+	rig_expect_closed(&peer);
+	rig_advance_ms(100);
+	agent_says("up\n");
+	rig_await_reports(1);
+}
+END_TEST
+
 START_TEST(check_and_agent_go_on_beside_each_other)
 {
 	struct server_address other;
@@ -635,6 +648,7 @@ main(void)
 	tcase_add_test(tc, an_agent_is_asked_in_maintenance);
 	tcase_add_test(tc, an_agent_that_cannot_be_asked_changes_nothing);
 	tcase_add_test(tc, unknown_words_are_told_once_an_episode);
+	tcase_add_test(tc, changed_settings_ask_an_agent_anew);
 	tcase_add_test(tc, check_and_agent_go_on_beside_each_other);
 	return fixture_run(suite);
 }

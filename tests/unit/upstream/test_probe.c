@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -351,6 +352,38 @@ START_TEST(broken_off_it_says_nothing)
 }
 END_TEST
 
+static void
+stop_probe(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	(void)loop;
+	(void)watch;
+	(void)events;
+	probe_stop(&probe);
+}
+
+START_TEST(broken_off_in_the_turn_that_has_its_answer_it_says_nothing)
+{
+	struct watch watch = {.fn = stop_probe};
+	int event = fd_new_event();
+	int peer;
+
+	ck_assert_int_ge(event, 0);
+	ck_assert_int_eq(loop_add(&rig.loop, &watch, event, EPOLLIN), 0);
+	start(NULL, READ_MAX);
+	peer = rig_accept(listening);
+	fixture_turn(&rig.loop);
+	/* Both are ready, in this order, before the loop looks. */
+	fd_signal_event(event);
+	rig_say(peer, "OK");
+	fixture_turn(&rig.loop);
+	ck_assert(!probe_is_running(&probe));
+	ck_assert_uint_eq(ends, 0);
+	loop_remove(&rig.loop, &watch, event);
+	fd_close(&event);
+	fd_close(&peer);
+}
+END_TEST
+
 START_TEST(it_can_be_started_again)
 {
 	int peer;
@@ -399,6 +432,7 @@ main(void)
 	tcase_add_test(tc, without_a_descriptor_it_is_skipped);
 	tcase_add_test(tc, without_memory_it_is_skipped);
 	tcase_add_test(tc, broken_off_it_says_nothing);
+	tcase_add_test(tc, broken_off_in_the_turn_that_has_its_answer_it_says_nothing);
 	tcase_add_test(tc, it_can_be_started_again);
 	return fixture_run(suite);
 }
