@@ -105,7 +105,10 @@ struct server {
 	_Atomic int send_proxy;
 
 	struct check *check; /* main thread, upstreams.c, down to the end */
-	uint64_t plan;
+	struct check *next_check;
+	uint64_t plan; /* the last that has it */
+	bool is_new;   /* of a plan that is not applied yet */
+	bool is_check_wanted;
 };
 
 struct upstream {

@@ -9,7 +9,7 @@ src_upstream_libupstream_a_SOURCES = \
 	src/upstream/server.c src/upstream/server.h \
 	src/upstream/server_ready.c \
 	src/upstream/upstream.c src/upstream/upstream.h \
-	src/upstream/upstreams.h
+	src/upstream/upstreams.c src/upstream/upstreams.h
 src_upstream_libupstream_a_SOURCES += \
 	src/upstream/resolve.c \
 	src/upstream/resolve_lookup.c src/upstream/resolve_lookup.h \
