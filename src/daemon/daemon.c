@@ -27,6 +27,7 @@
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
+#include "upstream/upstreams.h"
 
 /* After the drain: handlers that were told to end and do not are left behind with the process. */
 #define CANCEL_GRACE_MS 5000u
@@ -308,6 +309,10 @@ open_engine(struct daemon *daemon)
 		rc = acceptor_init(&daemon->acceptor, &daemon->loop, &acceptor_sink, &daemon->totals);
 	if (rc == 0)
 		rc = systemd_sockets_init(&daemon->passed);
+	if (rc == 0) {
+		daemon->upstreams = upstreams_new(&daemon->loop);
+		rc = daemon->upstreams != NULL ? 0 : -ENOMEM;
+	}
 	if (rc < 0)
 		log_error(LOG_EVENT_NONE, "cannot start: %s", errmsg_errno(-rc));
 	return rc;
@@ -342,6 +347,7 @@ serve(struct daemon *daemon)
 static void
 close_all(struct daemon *daemon)
 {
+	upstreams_free(&daemon->upstreams);
 	conf_unref(&daemon->conf);
 	systemd_sockets_fini(&daemon->passed);
 	acceptor_fini(&daemon->acceptor);

@@ -32,6 +32,7 @@
 enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING, DAEMON_CANCELLED, DAEMON_STOPPED };
 
 struct conf;
+struct upstreams;
 
 struct daemon {
 	enum daemon_state state; /* daemon_set_state() alone writes it */
@@ -40,6 +41,7 @@ struct daemon {
 	struct loop loop;
 	struct acceptor acceptor;
 	struct listener_totals totals;
+	struct upstreams *upstreams;
 	struct conf *conf;         /* the generation in force; one reference */
 	struct list listeners;     /* of struct listener: those the config names */
 	struct list pools;         /* of struct pool: those the config names */

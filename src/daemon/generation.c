@@ -25,6 +25,7 @@
 #include "net/socket.h"
 #include "service/registry.h"
 #include "service/session.h"
+#include "upstream/upstreams.h"
 
 struct planned_pool {
 	struct pool *pool; /* owned until commit when is_new, else borrowed from the daemon */
@@ -49,6 +50,7 @@ struct generation {
 	struct conf *conf; /* one reference */
 	struct planned_pool *pools;
 	struct planned_listener *listeners;
+	bool upstreams_are_prepared;
 };
 
 static const struct pool_tasks session_tasks = {
@@ -93,7 +95,7 @@ may_take_over(const struct listen_socket *sock, const struct address *address, c
 	bool is_any_port = address->kind == ADDRESS_TCP && address->port == 0;
 
 	return !sock->is_planned && strcmp(sock->key, address->text) == 0 &&
-		(!is_any_port || sock->listener == listener);
+	       (!is_any_port || sock->listener == listener);
 }
 
 static struct listen_socket *
@@ -103,8 +105,7 @@ find_socket(struct daemon *daemon, const struct address *address, const struct l
 	struct list *following;
 
 	/* The acceptor's list has every open socket, whosever it is. */
-	LIST_FOREACH(&daemon->acceptor.sockets, link, following)
-	{
+	LIST_FOREACH (&daemon->acceptor.sockets, link, following) {
 		struct listen_socket *sock = CP_CONTAINER_OF(link, struct listen_socket, acceptor_link);
 
 		if (may_take_over(sock, address, listener))
@@ -239,13 +240,31 @@ planned_pool_of(const struct generation *generation, const struct conf_pool *con
 	return NULL;
 }
 
+static int
+prepare_route(struct generation *generation, struct planned_listener *planned, const struct conf_listener *rule)
+{
+	struct route_state state;
+
+	planned->route = route_new(generation->conf, rule, planned->listener, registry_handler(rule->service.type),
+		planned_pool_of(generation, rule->pool));
+	if (planned->route == NULL || registry_bind(&rule->service, generation->daemon->upstreams, &state) < 0)
+		return -ENOMEM;
+	route_set_state(planned->route, &state);
+	return 0;
+}
+
 int
 generation_prepare_pools(struct generation *generation, struct errmsg *err)
 {
 	struct conf *conf = generation->conf;
+	int rc = upstreams_prepare(generation->daemon->upstreams, conf, err);
+
+	if (rc < 0)
+		return rc;
+	generation->upstreams_are_prepared = true;
 
 	for (size_t i = 0; i < conf->pool_count; i++) {
-		int rc = prepare_pool(generation, &generation->pools[i], conf->pools[i]);
+		rc = prepare_pool(generation, &generation->pools[i], conf->pools[i]);
 
 		if (rc < 0) {
 			errmsg_set(err, "pool '%s': cannot start its %llu workers: %s", conf->pools[i]->name,
@@ -255,11 +274,8 @@ generation_prepare_pools(struct generation *generation, struct errmsg *err)
 	}
 	for (size_t i = 0; i < conf->listener_count; i++) {
 		const struct conf_listener *rule = conf->listeners[i];
-		struct planned_listener *planned = &generation->listeners[i];
 
-		planned->route = route_new(conf, rule, planned->listener, registry_handler(rule->service.type),
-			planned_pool_of(generation, rule->pool));
-		if (planned->route == NULL) {
+		if (prepare_route(generation, &generation->listeners[i], rule) < 0) {
 			errmsg_set(err, "listener '%s': no memory", rule->name);
 			return -ENOMEM;
 		}
@@ -312,6 +328,8 @@ generation_abandon(struct generation **holder)
 		else if (planned->is_prepared)
 			pool_revert(planned->pool);
 	}
+	if (generation->upstreams_are_prepared)
+		upstreams_revert(generation->daemon->upstreams);
 	generation_free(holder);
 }
 
@@ -443,6 +461,7 @@ generation_commit(struct generation **holder)
 	commit_sockets(generation, &unused);
 	while ((link = list_pop_front(&unused)) != NULL)
 		close_socket(daemon, CP_CONTAINER_OF(link, struct listen_socket, link));
+	upstreams_commit(daemon->upstreams);
 	commit_listeners(generation);
 	commit_pools(generation);
 	begin_accepting(generation);

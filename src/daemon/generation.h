@@ -21,7 +21,7 @@ CP_MUST_CHECK struct generation *generation_new(struct daemon *daemon, struct co
 
 /* Opens the sockets that are not open yet. 0, or -errno with err saying which listener and why. */
 CP_MUST_CHECK int generation_prepare_sockets(struct generation *generation, struct errmsg *err);
-/* Starts pools and workers, then makes the routes. 0, or -errno with err. */
+/* Makes upstreams, starts pools and workers, then makes the routes. 0, or -errno with err. */
 CP_MUST_CHECK int generation_prepare_pools(struct generation *generation, struct errmsg *err);
 
 /* Switches over; frees the generation and nulls the holder. */

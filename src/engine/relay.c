@@ -292,7 +292,10 @@ move_spliced(struct relay *relay, struct relay_end *from, struct relay_end *to, 
 		fail(relay, to, ENOMEM);
 }
 
-/* True: it could go on, but its turn is over. */
+/*
+ * True: it could go on, but its turn is over. Bulk gets one read a turn: what arrives while the others have theirs makes
+ * the next read larger.
+ */
 static bool
 move(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t now_ms)
 {
@@ -303,10 +306,11 @@ move(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 			return false;
 		if (!from->readable || from->ended)
 			return false;
-		if (from->bulk && pool_has_pipe(relay->pool))
+		if (from->bulk && pool_has_pipe(relay->pool)) {
 			move_spliced(relay, from, to, now_ms);
-		else
-			copy(relay, from, to, now_ms);
+			return from->readable && to->held == NULL && relay->error == 0;
+		}
+		copy(relay, from, to, now_ms);
 	}
 	return true;
 }

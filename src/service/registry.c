@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "conf/conf.h"
 #include "connpoold/handler.h"
+#include "net/route.h"
 #include "service/services.h"
 
 static const struct option no_options[] = {OPT_END};
@@ -18,12 +19,33 @@ static const struct option no_options[] = {OPT_END};
 		.name = word, .group = {.path = "service " word, .help = text, .options = no_options, .size = 0 } \
 	}
 
+#define KIB 1024ull
+#define SECOND 1000ull
+#define HOUR (3600 * SECOND)
+
+static const struct option proxy_option_rows[] = {
+	OPT_UPSTREAM_REQUIRED(struct proxy_options, upstream, "upstream", OPTION_NEW_CONNECTIONS,
+		"The group of servers that connections are passed on to: a name in upstreams."),
+	OPT_SIZE(struct proxy_options, buffer_size_bytes, "buffer_size", 4 * KIB, 16 * 1024 * KIB, "256KiB",
+		OPTION_NEW_CONNECTIONS,
+		"Bytes that may be under way, each way, when the receiving side is slow; the sender waits then."),
+	OPT_TIME(struct proxy_options, half_closed_timeout_ms, "half_closed_timeout", 0, 24 * HOUR, "1h",
+		OPTION_NEW_CONNECTIONS,
+		"Once one side has ended, close when nothing was passed on for this long; 0 is no limit."),
+	OPT_END,
+};
+
 static const struct conf_service_type types[] = {
 	PLAIN_SERVICE("echo", "Sends back what the client sends (RFC 862)."),
 	PLAIN_SERVICE("discard", "Throws away what the client sends (RFC 863)."),
 	PLAIN_SERVICE("daytime", "Sends the date and time as a line of text (RFC 867)."),
 	PLAIN_SERVICE("time", "Sends the seconds since 1900 as 32 bits (RFC 868)."),
 	PLAIN_SERVICE("chargen", "Sends lines of characters until the client has had enough (RFC 864)."),
+	{.name = "proxy",
+		.group = {.path = "service proxy",
+			.help = "Passes the connection on to a server of an upstream.",
+			.options = proxy_option_rows,
+			.size = sizeof(struct proxy_options)}},
 	{.name = NULL},
 };
 
@@ -33,6 +55,7 @@ static const struct cp_handler *const handlers[] = {
 	&daytime_handler,
 	&time_handler,
 	&chargen_handler,
+	&proxy_handler,
 };
 
 _Static_assert(CP_COUNT(types) == CP_COUNT(handlers) + 1, "a handler for each service");
@@ -48,4 +71,13 @@ registry_handler(const struct conf_service_type *type)
 {
 	CP_ASSERT(type >= types && type < types + CP_COUNT(handlers));
 	return handlers[type - types];
+}
+
+int
+registry_bind(const struct conf_service *service, struct upstreams *upstreams, struct route_state *ret_state)
+{
+	*ret_state = (struct route_state){0};
+	if (registry_handler(service->type) != &proxy_handler)
+		return 0;
+	return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
 }

@@ -5,12 +5,32 @@
 #ifndef CP_SERVICE_SERVICES_H
 #define CP_SERVICE_SERVICES_H
 
+#include <stdint.h>
+
+#include "base/defs.h"
+
 struct cp_handler;
+struct upstreams;
 
 extern const struct cp_handler chargen_handler;
 extern const struct cp_handler daytime_handler;
 extern const struct cp_handler discard_handler;
 extern const struct cp_handler echo_handler;
+extern const struct cp_handler proxy_handler;
 extern const struct cp_handler time_handler;
+
+/* What stands in a proxy's section. */
+struct proxy_options {
+	char *upstream; /* one of the config's */
+	uint64_t buffer_size_bytes;
+	uint64_t half_closed_timeout_ms;
+};
+
+/*
+ * Makes a proxy's state of its section: *ret_data, to be released by *ret_release. Every upstream that the config
+ * names has been prepared. 0 or -ENOMEM. Main thread.
+ */
+CP_MUST_CHECK int proxy_bind(
+	const void *options, struct upstreams *upstreams, void **ret_data, void (**ret_release)(void *data));
 
 #endif

@@ -6,25 +6,27 @@
  */
 #include "config.h"
 
-#include "service/session_io.h"
+#include "service/session_parts.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-
-#include "base/assert.h"
-#include "service/session.h"
 
 #define PRINTF_MAX 4096
 
+/* For what only the fiber may do. */
 static struct session *
-session_from_public(struct cp_conn *conn)
+session_on_fiber(struct cp_conn *conn)
 {
-	struct session *session = (struct session *)conn;
+	struct session *session = session_from_public(conn);
 
-	CP_CHECK_MAGIC(&session->conn, CONN_MAGIC);
-	CP_ASSERT(session->state == SESSION_RUNNING);
+	CP_ASSERT(session->state == SESSION_RUNNING && session->relay == NULL);
 	return session;
 }
 
@@ -42,9 +44,10 @@ take_turn(struct session *session)
 }
 
 static int
-wait_for(struct session *session, bool to_read)
+wait_for(struct session *session, enum session_waits_for what)
 {
-	int rc = session_wait(session, to_read);
+	struct session_wait wait = {.what = what};
+	int rc = session_wait(session, &wait);
 
 	if (rc < 0) {
 		errno = -rc;
@@ -62,12 +65,12 @@ note_progress(struct session *session)
 ssize_t
 cp_recv(struct cp_conn *conn, void *buf, size_t size)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_on_fiber(conn);
 
 	for (;;) {
 		ssize_t n;
 
-		if (!session->readable && wait_for(session, true) < 0)
+		if (!session->readable && wait_for(session, WAIT_INPUT) < 0)
 			return -1;
 		if (take_turn(session) < 0)
 			return -1;
@@ -97,13 +100,13 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 ssize_t
 cp_send(struct cp_conn *conn, const void *buf, size_t size)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_on_fiber(conn);
 	size_t sent = 0;
 
 	while (sent < size) {
 		ssize_t n;
 
-		if (!session->writable && wait_for(session, false) < 0)
+		if (!session->writable && wait_for(session, WAIT_OUTPUT) < 0)
 			return -1;
 		if (take_turn(session) < 0)
 			return -1;
@@ -138,10 +141,141 @@ cp_printf(struct cp_conn *conn, const char *fmt, ...)
 	return cp_send(conn, text, (size_t)length);
 }
 
+/* ---- waiting for other things ------------------------------------------------------ */
+
+static uint64_t
+end_of_wait_ms(const struct session *session, int timeout_ms)
+{
+	return timeout_ms < 0 ? UINT64_MAX : loop_now_ms(&session->sched->loop) + (uint64_t)timeout_ms;
+}
+
+static void
+on_fd_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	struct session_wait *wait = CP_CONTAINER_OF(watch, struct session_wait, watch);
+
+	(void)loop;
+	wait->events = events;
+	session_resume(wait->session);
+}
+
+int
+cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
+{
+	struct session *session = session_on_fiber(conn);
+	struct loop *loop = &session->sched->loop;
+	struct session_wait wait = {.what = WAIT_FD, .session = session, .watch.fn = on_fd_ready};
+	int rc;
+
+	wait.end_ms = end_of_wait_ms(session, timeout_ms);
+	/* POLLIN and the others have the values of their EPOLL counterparts. */
+	rc = loop_add(loop, &wait.watch, fd, (uint32_t)(unsigned short)events | EPOLLONESHOT);
+	if (rc == 0) {
+		rc = session_wait(session, &wait);
+		loop_remove(loop, &wait.watch, fd);
+	}
+	if (rc == -ETIMEDOUT)
+		return 0;
+	if (rc < 0) {
+		errno = -rc;
+		return -1;
+	}
+	return (int)wait.events;
+}
+
+int
+cp_sleep(struct cp_conn *conn, int timeout_ms)
+{
+	struct session *session = session_on_fiber(conn);
+	struct session_wait wait = {.what = WAIT_WAKE};
+	int rc = 0;
+
+	wait.end_ms = end_of_wait_ms(session, timeout_ms);
+	if (!session->woken && !session->broken)
+		rc = session_wait(session, &wait);
+	if (rc == 0 && !session->woken)
+		rc = -ECONNRESET;
+	session->woken = false;
+	if (rc == -ETIMEDOUT)
+		return 0;
+	if (rc < 0) {
+		errno = -rc;
+		return -1;
+	}
+	return 1;
+}
+
+void
+cp_wake(struct cp_conn *conn)
+{
+	struct session *session = session_from_public(conn);
+
+	atomic_store(&session->wake_used, true);
+	loop_post(&session->sched->loop, &session->wake);
+}
+
+/* ---- about the connection -------------------------------------------------------------- */
+
+void
+cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
+{
+	struct session *session = session_from_public(conn);
+
+	CP_ASSERT(session->conn.at_end == NULL);
+	session->conn.at_end = fn;
+	session->conn.at_end_arg = arg;
+}
+
+void
+cp_set_server(struct cp_conn *conn, const char *name)
+{
+	session_from_public(conn)->conn.server = name;
+}
+
+void *
+cp_state(const struct cp_conn *conn)
+{
+	return session_from_public(conn)->conn.from.route->state.data;
+}
+
+socklen_t
+cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address)
+{
+	const struct peer *peer = &session_from_public(conn)->conn.from.peer;
+	struct sockaddr_in *in4 = (struct sockaddr_in *)address;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
+
+	*address = (struct sockaddr_storage){.ss_family = peer->family};
+	switch (peer->family) {
+	case AF_INET:
+		in4->sin_port = htons(peer->port);
+		memcpy(&in4->sin_addr, peer->bytes, sizeof(in4->sin_addr));
+		return sizeof(*in4);
+	case AF_INET6:
+		in6->sin6_port = htons(peer->port);
+		in6->sin6_scope_id = peer->scope_id;
+		memcpy(&in6->sin6_addr, peer->bytes, sizeof(in6->sin6_addr));
+		return sizeof(*in6);
+	default:
+		return sizeof(sa_family_t);
+	}
+}
+
+socklen_t
+cp_local(const struct cp_conn *conn, struct sockaddr_storage *address)
+{
+	socklen_t length = sizeof(*address);
+
+	if (getsockname(session_from_public(conn)->conn.from.fd, (struct sockaddr *)address, &length) == 0)
+		return length;
+	*address = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
+	return sizeof(sa_family_t);
+}
+
 bool
 cp_draining(const struct cp_conn *conn)
 {
-	const struct session *session = (const struct session *)conn;
+	const struct session *session = session_from_public(conn);
 
 	return atomic_load_explicit(&session->sched->draining, memory_order_relaxed);
 }

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_parts.h - between the files that make up the session; nobody else includes it.
+ *
+ *   session.c        when the handler runs, when it waits, what wakes it
+ *   session_end.c    how a connection ends: lingering, its place given back
+ *   session_io.c     the calls of handler.h
+ *   session_relay.c  cp_relay(), and the connection's life after it
+ *
+ * Everything is on the connection's worker; "fiber" below: on its fiber, where it may wait.
+ */
+#ifndef CP_SERVICE_SESSION_PARTS_H
+#define CP_SERVICE_SESSION_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/assert.h"
+#include "base/defs.h"
+#include "conf/conf.h"
+#include "net/route.h"
+#include "service/session.h"
+
+enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE };
+
+/* On the stack of the fiber that waits. */
+struct session_wait {
+	enum session_waits_for what;
+	uint64_t end_ms; /* FD, WAKE: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by the listener's rule */
+	bool timed_out;
+	/* FD. */
+	struct watch watch;
+	struct session *session;
+	uint32_t events; /* what it is ready for */
+};
+
+static inline struct session *
+session_from_public(const struct cp_conn *conn)
+{
+	struct session *session = (struct session *)(uintptr_t)conn;
+
+	CP_CHECK_MAGIC(&session->conn, CONN_MAGIC);
+	return session;
+}
+
+static inline const struct conf_listener *
+session_rule(const struct session *session)
+{
+	return session->conn.from.route->rule;
+}
+
+/* ---- session.c ------------------------------------------------------------------------ */
+
+/* The one mover of states. */
+void session_set_state(struct session *session, enum session_state state);
+/* Sets the timer for the nearest deadline, unless it is set for an earlier one. */
+void session_arm_timer(struct session *session);
+/* Puts the client's descriptor under watch: for its input, with_output: and for when it takes more. 0 or -errno. */
+CP_MUST_CHECK int session_watch(struct session *session, bool with_output);
+/*
+ * Suspends the running fiber until what it waits for has come. 0; -ETIMEDOUT: the deadline passed; -ECANCELED: it must
+ * end; -ENOMEM, -ENOSPC: the descriptor can't be watched. [fiber]
+ */
+CP_MUST_CHECK int session_wait(struct session *session, struct session_wait *wait);
+/* Ends the wait [worker]. */
+void session_resume(struct session *session);
+/* Lets the worker's other connections go first [fiber]. */
+void session_yield(struct session *session);
+
+/* ---- session_end.c -------------------------------------------------------------------- */
+
+/* Everything is given back; session is gone. */
+void session_finish(struct session *session);
+/* Logs what went wrong and finishes. */
+void session_fail(struct session *session, const char *what, int error);
+/* The handler is done (verdict, verdict_errno): notes why it ends, then lingers or finishes. */
+void session_conclude(struct session *session);
+/* In LINGERING: more input, a turn of its own, or its time is over. */
+void session_linger_input(struct session *session);
+void session_linger_on(struct session *session);
+
+/* ---- session_relay.c -------------------------------------------------------------------- */
+
+/* cp_relay() has returned to the handler, and that to us. */
+void session_relay_begin(struct session *session);
+/* Events of the client's descriptor, or its next turn (0). */
+void session_relay_run(struct session *session, uint32_t events);
+/* When it has to end if nothing moves; UINT64_MAX: never. */
+uint64_t session_relay_end_ms(const struct session *session);
+/* Why, when that time has come. */
+enum conn_end session_relay_timeout(const struct session *session);
+/* Closes the server's side and accounts what was moved; what concludes or fails the session comes after. NULL is fine.
+ */
+void session_relay_close(struct session *session);
+
+#endif
