@@ -27,8 +27,9 @@ void upstreams_free(struct upstreams **upstreams);
 
 /*
  * A reload in two steps. prepare does what can fail: memory, the resolver. 0, or -errno with err and nothing has
- * changed. If the reload is given up then, upstreams_revert() (which does nothing when nothing is prepared). commit switches over and can't fail; it keeps a reference on conf until the
- * next one. A group that is gone ends its checks, and stays as it was for the routes that still hold it.
+ * changed. If the reload is given up after that, upstreams_revert(); it does nothing when nothing is prepared. commit
+ * switches over and can't fail; it keeps a reference on conf until the next one. A group that is gone ends its checks,
+ * and stays as it was for the routes that still hold it.
  */
 CP_MUST_CHECK int upstreams_prepare(struct upstreams *upstreams, struct conf *conf, struct errmsg *err);
 void upstreams_revert(struct upstreams *upstreams);

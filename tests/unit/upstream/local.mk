@@ -24,3 +24,7 @@ tests_unit_upstream_test_resolve_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/upstream/test_resolve_lookup
 tests_unit_upstream_test_resolve_lookup_SOURCES = tests/unit/upstream/test_resolve_lookup.c $(DNSRIG)
 tests_unit_upstream_test_resolve_lookup_LDADD = $(UNIT_LIBS)
+GROUPRIG = tests/unit/upstream/grouprig.c tests/unit/upstream/grouprig.h $(NETFIXTURE)
+UNIT_TESTS += tests/unit/upstream/test_balance
+tests_unit_upstream_test_balance_SOURCES = tests/unit/upstream/test_balance.c $(GROUPRIG)
+tests_unit_upstream_test_balance_LDADD = $(UNIT_LIBS)
