@@ -28,3 +28,6 @@ GROUPRIG = tests/unit/upstream/grouprig.c tests/unit/upstream/grouprig.h $(NETFI
 UNIT_TESTS += tests/unit/upstream/test_balance
 tests_unit_upstream_test_balance_SOURCES = tests/unit/upstream/test_balance.c $(GROUPRIG)
 tests_unit_upstream_test_balance_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/upstream/test_upstream
+tests_unit_upstream_test_upstream_SOURCES = tests/unit/upstream/test_upstream.c $(GROUPRIG)
+tests_unit_upstream_test_upstream_LDADD = $(UNIT_LIBS)
