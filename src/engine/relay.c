@@ -20,8 +20,12 @@
 
 /* What one read copies at most. A direction that fills it is bulk. */
 #define COPY_BYTES (32u * 1024)
-/* A spliced direction that gives less than this at a time is copied again: it costs no more, and needs no pipe. */
-#define BULK_BYTES_MIN (16u * 1024)
+/*
+ * A spliced direction that has given less than this so many times in a row is copied again: that costs no more, and
+ * needs no pipe.
+ */
+#define BULK_BYTES_MIN (4u * 1024)
+#define BULK_PATIENCE 8u
 /* Wanted of a pipe; unprivileged, the kernel gives as much up to fs.pipe-max-size. */
 #define PIPE_BYTES (1024u * 1024)
 /* With less, splicing is dearer than copying. The kernel hands out such pipes over fs.pipe-user-pages-soft. */
@@ -155,6 +159,11 @@ hold(struct relay_pool *pool, struct relay_end *end, const char *data, size_t le
 		pool->pipes_lent++;
 	}
 	end->held = held;
+	/*
+	 * The socket took less than it was given: it is full, and an edge will tell when it is not (epoll(7)). Asking
+	 * it again at once would only get small pieces through.
+	 */
+	end->writable = false;
 	return 0;
 }
 
@@ -190,6 +199,8 @@ flush(struct relay *relay, struct relay_end *to, uint64_t now_ms)
 			relay->moved_ms = now_ms;
 			if (held->length == 0)
 				held_free(relay->pool, &to->held);
+			else
+				to->writable = false;
 		} else if (n < 0 && errno == EAGAIN) {
 			to->writable = false;
 		} else if (n < 0 && errno != EINTR) {
@@ -261,7 +272,8 @@ copy(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 	 */
 	if ((size_t)got < size && !from->hangup_seen)
 		from->readable = false;
-	from->bulk = (size_t)got == COPY_BYTES && !from->unspliceable;
+	if ((size_t)got == COPY_BYTES && !from->unspliceable)
+		from->bulk = BULK_PATIENCE;
 	put = judge_write(relay, to, send(to->fd, buffer, (size_t)got, MSG_NOSIGNAL), now_ms);
 	if (put >= 0 && put < got && hold(relay->pool, to, buffer + put, (size_t)(got - put), now_ms) < 0)
 		fail(relay, to, ENOMEM);
@@ -278,13 +290,13 @@ move_spliced(struct relay *relay, struct relay_end *from, struct relay_end *to, 
 	if (got < 0 && errno == EINVAL) {
 		/* Not every kind of socket can be spliced. */
 		from->unspliceable = true;
-		from->bulk = false;
+		from->bulk = 0;
 		return;
 	}
 	/* The pipe was empty, so that EAGAIN is the socket's. A short read says nothing: the pipe may have run full. */
 	if (!judge_read(relay, from, to, got))
 		return;
-	from->bulk = got >= (ssize_t)BULK_BYTES_MIN;
+	from->bulk = (uint8_t)(got >= (ssize_t)BULK_BYTES_MIN ? BULK_PATIENCE : from->bulk - 1u);
 	put = judge_write(relay, to, splice_out(pool->pipe[0], to->fd, (size_t)got), now_ms);
 	if (put < 0)
 		close_pipe(pool->pipe);
@@ -293,8 +305,8 @@ move_spliced(struct relay *relay, struct relay_end *from, struct relay_end *to, 
 }
 
 /*
- * True: it could go on, but its turn is over. Bulk gets one read a turn: what arrives while the others have theirs makes
- * the next read larger.
+ * True: it could go on, but its turn is over. Bulk gets one read a turn: what arrives while the others
+ * have theirs makes the next read larger.
  */
 static bool
 move(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t now_ms)
@@ -306,7 +318,7 @@ move(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 			return false;
 		if (!from->readable || from->ended)
 			return false;
-		if (from->bulk && pool_has_pipe(relay->pool)) {
+		if (from->bulk > 0 && pool_has_pipe(relay->pool)) {
 			move_spliced(relay, from, to, now_ms);
 			return from->readable && to->held == NULL && relay->error == 0;
 		}

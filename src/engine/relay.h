@@ -49,8 +49,8 @@ struct relay_end {
 	bool writable : 1;    /* writing was not yet told otherwise */
 	bool ended : 1;       /* the end of its input was read */
 	bool hangup_seen : 1; /* the end of its input is known to come: no edge will tell of it again */
-	bool bulk : 1;        /* what it sends is spliced */
 	bool unspliceable : 1;
+	uint8_t bulk;            /* reads in which it may give little and still be spliced; 0: it is copied */
 	struct relay_held *held; /* to be written to it; NULL: nothing */
 	uint64_t received;       /* bytes read from it */
 	uint64_t sent;           /* bytes written to it */
