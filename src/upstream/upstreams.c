@@ -252,23 +252,15 @@ settings_of(const struct conf_upstream *conf, const struct sources_of *sources)
 	return settings;
 }
 
-/* A server in maintenance gets no connections and so no checks; a Unix socket is on this machine and has no port. */
-static bool
-may_be_checked(const struct conf_server *line, const struct server_address *address)
-{
-	return !line->maintenance && address->sa.sa_family != AF_UNIX;
-}
-
 /* resolved: what the line stands for; NULL: what it says. */
 static struct server_settings
-server_settings_of(const struct conf_upstream *conf, const struct conf_server *line,
-	const struct server_address *address, const struct resolved *resolved)
+server_settings_of(const struct conf_upstream *conf, const struct conf_server *line, const struct resolved *resolved)
 {
 	return (struct server_settings){
 		.weight = line->weight * (resolved != NULL && resolved->weight > 0 ? resolved->weight : 1),
 		.backup = line->backup || (resolved != NULL && resolved->backup),
 		.maintenance = line->maintenance,
-		.is_checked = conf->check != CONF_CHECK_NONE && may_be_checked(line, address),
+		.is_checked = conf->check != CONF_CHECK_NONE && !line->maintenance,
 		.max_connections = line->max_connections,
 		.ready_connections = line->ready_connections,
 		.send_proxy = line->send_proxy,
@@ -296,10 +288,10 @@ add_server(struct plan *plan, const struct conf_server *line, const char *name, 
 	struct upstream *upstream = plan->group->upstream;
 	struct upstreams *upstreams = plan->group->upstreams;
 	struct upstream_change *change = &plan->change;
-	struct server_settings settings = server_settings_of(plan->conf, line, address, resolved);
+	struct server_settings settings = server_settings_of(plan->conf, line, resolved);
 	struct server *server = find_server(upstream, name, line->address->text, upstreams->last_plan);
-	bool is_wanted =
-		may_be_checked(line, address) && (plan->conf->check != CONF_CHECK_NONE || plan->conf->agent_port != 0);
+	/* A server in maintenance gets no connections, and so no checks. */
+	bool is_wanted = !line->maintenance && (plan->conf->check != CONF_CHECK_NONE || plan->conf->agent_port != 0);
 
 	if (server == NULL) {
 		server = server_new(upstream, name, line->address->text, address, &settings);
