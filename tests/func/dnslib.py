@@ -65,7 +65,7 @@ class NameServer:
         self.thread.join(LIMIT)
         self.sock.close()
 
-    def resolver(self, more='timeout = "1s"; retry = "100ms"; min_ttl = "50ms"; max_ttl = "1h";'):
+    def resolver(self, more='timeout = "1s"; retry = "100ms"; min_ttl = "100ms"; max_ttl = "1h";'):
         """The part of a config that makes the daemon ask here."""
         return f'resolver: {{ servers = [ "127.0.0.1:{self.port}" ]; {more} }};'
 

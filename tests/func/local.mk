@@ -43,3 +43,20 @@ EXTRA_DIST += tests/func/soaklib.py
 
 dist_check_SCRIPTS += $(SOAK_TESTS)
 TESTS += $(SOAK_TESTS)
+
+# The proxy service, between servers that are threads or processes of the tests, and between programs of others.
+PROXY_TESTS = \
+	tests/func/proxy-01-relay.py \
+	tests/func/proxy-02-timeouts.py \
+	tests/func/proxy-03-balance.py \
+	tests/func/proxy-04-limits.py \
+	tests/func/proxy-05-health.py \
+	tests/func/proxy-06-faults.py \
+	tests/func/proxy-07-ready.py \
+	tests/func/proxy-08-header.py \
+	tests/func/proxy-09-names.py \
+	tests/func/proxy-10-protocols.py
+EXTRA_DIST += tests/func/dnslib.py tests/func/proxylib.py
+
+dist_check_SCRIPTS += $(PROXY_TESTS)
+TESTS += $(PROXY_TESTS)

@@ -23,6 +23,7 @@ import threading
 
 from cpharness import LIMIT, Client, Daemon, Failure, connect_to, eventually, expect, make_config
 
+TCP_ESTABLISHED = 1
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 # ---- config ----------------------------------------------------------------------------
@@ -74,6 +75,11 @@ def recv_line(peer):
             break
         line += byte
     return line
+
+
+def wait_state(daemon, place, state, reason="", since=0, name="web"):
+    """Until the log says that a server has come to be in a state, for a reason."""
+    return daemon.wait_log(rf"upstream '{name}': server {re.escape(place.address)}\b.*\b{state}\b.*{reason}", since)
 
 
 # ---- what a server does with a connection ------------------------------------------------
@@ -194,18 +200,25 @@ class Place:
             self.kept.close()
 
 
+def is_open(peer):
+    """The kernel has heard of no end of a TCP connection."""
+    return peer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED
+
+
 class Backend(Place):
     """A server in threads, one a connection. serve(backend, peer) is what it does; peer is a Client.
 
-    accepted    connections so far
-    most        the most that it ever had at once
+    accepted    connections so far; peer.number counts them from 1
+    most        the most that it ever had at once; exact: those that the other end has closed do not count, even if
+                serve() has not seen that yet
     notes       what serve() noted, in order
     troubles    what went wrong in connections: the names of their exceptions, in order
     """
 
-    def __init__(self, serve, name="", host="127.0.0.1", port=0, path=None, backlog=4096, start=True):
+    def __init__(self, serve, name="", host="127.0.0.1", port=0, path=None, backlog=4096, start=True,
+                 exact=False):
         super().__init__(host, port, path)
-        self.serve, self.name, self.backlog = serve, name, backlog
+        self.serve, self.name, self.backlog, self.exact = serve, name, backlog, exact
         self.changed = threading.Condition()
         self.peers, self.listener, self.thread = set(), None, None
         self.accepted = self.most = 0
@@ -258,7 +271,8 @@ class Backend(Place):
             with self.changed:
                 self.peers.add(peer)
                 self.accepted += 1
-                self.most = max(self.most, len(self.peers))
+                peer.number = self.accepted
+                self.most = max(self.most, sum(map(is_open, self.peers)) if self.exact else len(self.peers))
                 self.changed.notify_all()
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
@@ -288,8 +302,9 @@ class Backend(Place):
     def wait(self, condition, what):
         with self.changed:
             if not self.changed.wait_for(condition, LIMIT):
-                raise Failure(f"server {self.name!r}, waiting until {what}: not within {LIMIT} s; it has {self.accepted} "
-                              f"accepted, {len(self.peers)} active, notes {self.notes[-5:]}, troubles {self.troubles}")
+                raise Failure(f"server {self.name!r}, waiting until {what}: not within {LIMIT} s; "
+                              f"{self.accepted} accepted, {len(self.peers)} active, notes {self.notes[-5:]}, "
+                              f"troubles {self.troubles}")
 
     def wait_accepted(self, count):
         self.wait(lambda: self.accepted >= count, f"it has accepted {count}")
