@@ -26,6 +26,7 @@
 #define PERCENT 100u
 #define FAILURE_LOG_INTERVAL_NS CLOCK_NS_PER_S
 #define REASON_MAX 128
+#define MORE_MAX 64
 
 static _Atomic uint64_t last_number;
 
@@ -367,14 +368,18 @@ static void
 log_failure_locked(struct server *server, int error, uint64_t now_ns)
 {
 	struct log_record record;
+	char more[MORE_MAX] = "";
 
 	if (server->failure_logged_ns != 0 && now_ns - server->failure_logged_ns < FAILURE_LOG_INTERVAL_NS) {
 		server->failures_unlogged++;
 		return;
 	}
+	if (server->failures_unlogged > 0)
+		snprintf(more, sizeof(more), " (%llu more since the last such line)",
+			(unsigned long long)server->failures_unlogged);
 	log_record_init(&record, LOG_LEVEL_WARNING, LOG_EVENT_CONNECT_FAILED,
-		"upstream '%s': cannot connect to server %s: %s", server->upstream->name, server->name,
-		errmsg_errno(error));
+		"upstream '%s': cannot connect to server %s: %s%s", server->upstream->name, server->name,
+		errmsg_errno(error), more);
 	log_record_add(&record, "UPSTREAM", "%s", server->upstream->name);
 	log_record_add(&record, "SERVER", "%s", server->name);
 	log_record_add(&record, "ERRNO", "%d", error);
