@@ -19,7 +19,9 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "conf/conf.h"
+#include "engine/relay.h"
 #include "net/conn.h"
+#include "service/registry.h"
 #include "service/session.h"
 
 /* Standard streams, log, signals, timers, the reserve, config files while they are read. */
@@ -29,9 +31,10 @@
 
 struct bound {
 	uint64_t connections; /* served at once: limited by daemon.max_connections and by the pools */
+	uint64_t relayed;     /* of these: those that may have a second descriptor, to a server */
 	uint64_t queued;
 	uint64_t descriptors;
-	uint64_t memory_bytes; /* when every one of them has a fiber of its own */
+	uint64_t memory_bytes; /* when every one has a fiber of its own, or its buffers full */
 };
 
 static uint64_t
@@ -40,14 +43,50 @@ smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The most bytes that a connection of this pool may hold both ways for slow readers; 0: none of its listeners relays.
+ */
+static uint64_t
+relay_bytes_of(const struct conf *conf, const struct conf_pool *pool)
+{
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		uint64_t bytes =
+			conf->listeners[i]->pool == pool ? registry_relay_bytes(&conf->listeners[i]->service) : 0;
+
+		if (bytes > most)
+			most = bytes;
+	}
+	return most;
+}
+
+static uint64_t
+count_ready_connections(const struct conf *conf)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		for (size_t k = 0; k < conf->upstreams[i]->server_count; k++)
+			count += conf->upstreams[i]->servers[k]->ready_connections;
+	}
+	return count;
+}
+
 static struct bound
 compute_bound(const struct conf *conf)
 {
 	struct bound bound = {.descriptors = DESCRIPTORS_OWN};
 	uint64_t stack_bytes = 0;
+	uint64_t relay_bytes = 0;
 
 	for (size_t i = 0; i < conf->pool_count; i++) {
 		const struct conf_pool *pool = conf->pools[i];
+		uint64_t pool_relay_bytes = relay_bytes_of(conf, pool);
+
+		if (pool_relay_bytes > 0)
+			bound.relayed += pool->workers * pool->connections_per_worker;
+		if (pool_relay_bytes > relay_bytes)
+			relay_bytes = pool_relay_bytes;
 
 		bound.connections += pool->workers * pool->connections_per_worker;
 		bound.queued += pool->queue_size;
@@ -56,12 +95,14 @@ compute_bound(const struct conf *conf)
 			stack_bytes = pool->stack_size_bytes;
 	}
 	bound.connections = smaller(bound.connections, conf->daemon.max_connections);
+	bound.relayed = smaller(bound.relayed, bound.connections);
 	bound.queued = smaller(bound.queued, conf->daemon.max_connections - bound.connections);
 	for (size_t i = 0; i < conf->listener_count; i++)
 		bound.descriptors += conf->listeners[i]->addresses.count;
-	bound.descriptors += bound.connections + bound.queued;
-	bound.memory_bytes =
-		bound.connections * (sizeof(struct session) + stack_bytes) + bound.queued * sizeof(struct accepted);
+	bound.descriptors += bound.connections + bound.relayed + bound.queued + count_ready_connections(conf);
+	bound.memory_bytes = bound.connections * (sizeof(struct session) + stack_bytes) +
+			     bound.queued * sizeof(struct accepted) +
+			     bound.relayed * (sizeof(struct relay) + relay_bytes);
 	return bound;
 }
 
@@ -69,7 +110,7 @@ static bool
 is_same_bound(const struct bound *a, const struct bound *b)
 {
 	return a->connections == b->connections && a->queued == b->queued && a->descriptors == b->descriptors &&
-		a->memory_bytes == b->memory_bytes;
+	       a->memory_bytes == b->memory_bytes;
 }
 
 void
@@ -77,6 +118,7 @@ limits_apply(const struct conf *conf, const struct conf *before)
 {
 	struct bound bound = compute_bound(conf);
 	uint64_t limit = fd_raise_limit(bound.descriptors);
+	uint64_t others = bound.descriptors - bound.connections - bound.relayed - bound.queued;
 	struct bound earlier;
 
 	if (before != NULL) {
@@ -87,18 +129,19 @@ limits_apply(const struct conf *conf, const struct conf *before)
 
 	log_info(LOG_EVENT_NONE,
 		"bounds: %" PRIu64 " connections served and %" PRIu64 " queued at once, %" PRIu64
-		" descriptors, %zu bytes an idle connection, %" PRIu64 " MiB if all were busy on stacks of their own",
-		bound.connections, bound.queued, bound.descriptors, sizeof(struct session), bound.memory_bytes >> 20);
+		" descriptors, %zu bytes an idle connection, %" PRIu64 " MiB if all were busy on stacks of their own%s",
+		bound.connections, bound.queued, bound.descriptors,
+		sizeof(struct session) + (bound.relayed > 0 ? sizeof(struct relay) : 0), bound.memory_bytes >> 20,
+		bound.relayed > 0 ? ", and those to servers had both buffers full" : "");
 	if (limit >= bound.descriptors)
 		return;
 	log_warning(LOG_EVENT_DESCRIPTOR_LIMIT,
 		"%" PRIu64 " descriptors are allowed but %" PRIu64 " may be needed (%" PRIu64 " connections + %" PRIu64
-		" queued + %" PRIu64
+		" to servers + %" PRIu64 " queued + %" PRIu64
 		" of our own): clients beyond wait in the kernel's backlog; raise LimitNOFILE= in the unit, or lower "
 		"daemon.max_connections to %" PRIu64,
-		limit, bound.descriptors, bound.connections, bound.queued,
-		bound.descriptors - bound.connections - bound.queued,
-		limit - smaller(limit, bound.descriptors - bound.connections - bound.queued));
+		limit, bound.descriptors, bound.connections, bound.relayed, bound.queued, others,
+		(limit - smaller(limit, others)) / (bound.relayed > 0 ? 2 : 1));
 }
 
 int

@@ -81,3 +81,11 @@ registry_bind(const struct conf_service *service, struct upstreams *upstreams, s
 		return 0;
 	return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
 }
+
+uint64_t
+registry_relay_bytes(const struct conf_service *service)
+{
+	const struct proxy_options *options = service->options;
+
+	return registry_handler(service->type) == &proxy_handler ? 2 * options->buffer_size_bytes : 0;
+}

@@ -5,6 +5,8 @@
 #ifndef CP_SERVICE_REGISTRY_H
 #define CP_SERVICE_REGISTRY_H
 
+#include <stdint.h>
+
 #include "base/defs.h"
 
 struct conf_service;
@@ -25,5 +27,11 @@ const struct cp_handler *registry_handler(const struct conf_service_type *type);
  */
 CP_MUST_CHECK int registry_bind(
 	const struct conf_service *service, struct upstreams *upstreams, struct route_state *ret_state);
+
+/*
+ * The bytes that a connection of the service may hold, both ways, while it is relayed to a server of its own; 0: it is
+ * not relayed.
+ */
+uint64_t registry_relay_bytes(const struct conf_service *service);
 
 #endif

@@ -132,6 +132,25 @@ START_TEST(memory_counts_the_largest_stack)
 }
 END_TEST
 
+START_TEST(relayed_connections_take_two_descriptors_and_their_buffers)
+{
+	char text[128];
+	uint64_t bytes = 40 * (sizeof(struct session) + 65536) + sizeof(struct accepted) +
+			 40 * (sizeof(struct relay) + 2 * 1048576);
+
+	apply_under(
+		"pools: { main: { workers = 1; connections_per_worker = 40; queue_size = 1; }; };\n"
+		"upstreams: { u: { servers = ( { address = \"unix:$/s\"; ready_connections = 3; } ); }; };\n"
+		"listeners: ( { name = \"a\"; address = \"unix:$/1\"; service = { type = \"proxy\"; upstream = \"u\"; "
+		"buffer_size = \"1MiB\"; }; } );\n",
+		1024, limit_before.rlim_max);
+	expect_bounds(40, 1, OWN_DESCRIPTORS + 2 + 1 + 40 + 40 + 1 + 3);
+	snprintf(text, sizeof(text), " %zu bytes an idle connection, %u MiB if all",
+		sizeof(struct session) + sizeof(struct relay), (unsigned)(bytes >> 20));
+	ck_assert(daemonrig_logged(text));
+}
+END_TEST
+
 START_TEST(soft_limit_is_raised_to_what_is_needed)
 {
 	apply_under(TWO_POOLS DAEMONRIG_ONE, 64, limit_before.rlim_max);
@@ -145,7 +164,7 @@ START_TEST(too_low_a_hard_limit_is_a_warning_with_the_sum)
 	apply_under(TWO_POOLS DAEMONRIG_ONE, 60, 70);
 	ck_assert_uint_eq(soft_limit(), 70);
 	ck_assert(daemonrig_logged("warning: 70 descriptors are allowed but 78 may be needed "
-				   "(23 connections + 12 queued + 43 of our own): "));
+				   "(23 connections + 0 to servers + 12 queued + 43 of our own): "));
 	/* With that, they are enough. */
 	ck_assert(daemonrig_logged(" lower daemon.max_connections to 27\n"));
 	daemonrig_forget_log();
@@ -250,6 +269,7 @@ main(void)
 	tcase_add_test(tcase, every_address_takes_a_descriptor);
 	tcase_add_test(tcase, the_daemons_limit_bounds_the_pools);
 	tcase_add_test(tcase, memory_counts_the_largest_stack);
+	tcase_add_test(tcase, relayed_connections_take_two_descriptors_and_their_buffers);
 	tcase_add_test(tcase, soft_limit_is_raised_to_what_is_needed);
 	tcase_add_test(tcase, too_low_a_hard_limit_is_a_warning_with_the_sum);
 	tcase = add_case(suite, "privileges");
