@@ -13,8 +13,13 @@ LONG = "1h"
 
 
 def expect_ended(daemon, client, end, least_ms=0):
+    """The client, which has seen its end, ends too: so nothing lingers."""
     name = client.name()
     client.close()
+    expect_record(daemon, name, end, least_ms)
+
+
+def expect_record(daemon, name, end, least_ms=0):
     record = daemon.wait_closed(client=name)
     expect_equal(record["end"], end, "end")
     expect(float(record["served"]) >= least_ms, f"served {record['served']} ms, at least {least_ms}")
@@ -97,7 +102,7 @@ def test_half_closed_by_the_server():
                 daemon.connect("front") as client:
             client.expect_end()
             # The client has not ended, and does not.
-            expect_ended(daemon, client, "half-closed", 199)
+            expect_record(daemon, client.name(), "half-closed", 199)
             backend.wait_active(0)
 
 
@@ -147,7 +152,7 @@ def test_a_client_that_takes_nothing_for_too_long():
     with Backend(pour, "s") as backend, \
             proxied([backend.server()], "", f'send_timeout = "{SHORT}"; send_buffer = "64KiB";') as daemon, \
             daemon.connect("front") as client:
-        expect_ended(daemon, client, "send-timeout", 199)
+        expect_record(daemon, client.name(), "send-timeout", 199)
         backend.wait_active(0)
 
 
