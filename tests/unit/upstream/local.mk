@@ -37,3 +37,6 @@ tests_unit_upstream_test_server_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/upstream/test_server_ready
 tests_unit_upstream_test_server_ready_SOURCES = tests/unit/upstream/test_server_ready.c $(GROUPRIG)
 tests_unit_upstream_test_server_ready_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/upstream/test_upstreams
+tests_unit_upstream_test_upstreams_SOURCES = tests/unit/upstream/test_upstreams.c $(NETFIXTURE)
+tests_unit_upstream_test_upstreams_LDADD = $(UNIT_LIBS)
