@@ -194,10 +194,10 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	describe_peer(conn->from.fd, &conn->from.peer, client);
 	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
 		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
-		"%.1f ms)",
+		"%.1f ms%s%s)",
 		(unsigned long long)conn->from.id, client, route->listener->name, conn_end_word(conn->end),
 		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns),
-		as_ms(served_ns));
+		as_ms(served_ns), conn->server != NULL ? " by " : "", conn->server != NULL ? conn->server : "");
 	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
 	log_record_add(&record, "LISTENER", "%s", route->listener->name);
 	log_record_add(&record, "SERVICE", "%s", route->rule->service.type->name);
@@ -205,8 +205,11 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	log_record_add(&record, "WORKER", "%u", conn->worker);
 	log_record_add(&record, "CLIENT", "%s", client);
 	add_proxy(&record, conn);
-	if (conn->server != NULL)
+	if (conn->server != NULL) {
 		log_record_add(&record, "SERVER", "%s", conn->server);
+		log_record_add(&record, "CONNECT_USEC", "%llu",
+			(unsigned long long)((conn->connected_ns - conn->started_ns) / 1000));
+	}
 	log_record_add(&record, "END", "%s", conn_end_word(conn->end));
 	log_record_add(&record, "BYTES_IN", "%llu", (unsigned long long)conn->bytes_in);
 	log_record_add(&record, "BYTES_OUT", "%llu", (unsigned long long)conn->bytes_out);

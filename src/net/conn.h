@@ -78,6 +78,7 @@ struct conn {
 	uint64_t bytes_out;
 	struct peer *proxy;        /* owned: who passed it on to us, by PROXY header; NULL: from.peer is the socket's */
 	const char *server;        /* whom it was passed on to; NULL: nobody */
+	uint64_t connected_ns;     /* with server: when */
 	void (*at_end)(void *arg); /* called last by conn_close(); NULL: nothing */
 	void *at_end_arg;
 };

@@ -229,7 +229,11 @@ cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 void
 cp_set_server(struct cp_conn *conn, const char *name)
 {
-	session_from_public(conn)->conn.server = name;
+	struct session *session = session_from_public(conn);
+
+	loop_update_now(&session->sched->loop);
+	session->conn.server = name;
+	session->conn.connected_ns = session->sched->loop.now_ns;
 }
 
 void *
