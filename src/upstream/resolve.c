@@ -54,6 +54,7 @@ struct resolver_watch {
 	char *label;
 	bool is_srv;
 	uint16_t port;
+	bool is_told;    /* fn has been called */
 	bool is_failing; /* an episode that was logged */
 	bool is_capped;
 	resolved_fn *fn;
@@ -271,8 +272,11 @@ on_answer(void *arg, struct lookup_answer *answer)
 	lookup_free(&watch->lookup);
 	resolver->running--;
 	start_waiting(resolver);
-	if (is_changed)
+	/* That nothing is known is worth knowing too: else everybody would go on to wait for the first answer. */
+	if (is_changed || !watch->is_told) {
+		watch->is_told = true;
 		watch->fn(watch->arg, watch->items, watch->count);
+	}
 }
 
 /* ---- turns ------------------------------------------------------------------------- */

@@ -33,8 +33,8 @@ struct resolved {
 };
 
 /*
- * The name has these addresses now (sorted, without doubles, at most RESOLVED_MAX): called when that has changed, the
- * first time included. It may not unwatch from inside.
+ * The name has these addresses now (sorted, without doubles, at most RESOLVED_MAX): called after the first look-up,
+ * with none if that failed, and then when they have changed. It may not unwatch from inside.
  */
 typedef void resolved_fn(void *arg, const struct resolved *items, size_t count);
 

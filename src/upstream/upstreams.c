@@ -261,6 +261,7 @@ server_settings_of(const struct conf_upstream *conf, const struct conf_server *l
 		.backup = line->backup || (resolved != NULL && resolved->backup),
 		.maintenance = line->maintenance,
 		.is_checked = conf->check != CONF_CHECK_NONE && !line->maintenance,
+		.has_agent = conf->agent_port != 0 && !line->maintenance,
 		.max_connections = line->max_connections,
 		.ready_connections = line->ready_connections,
 		.send_proxy = line->send_proxy,
@@ -451,7 +452,8 @@ on_resolved(void *arg, const struct resolved *items, size_t count)
 	struct source *source = arg;
 
 	CP_ASSERT(count <= RESOLVED_MAX);
-	memcpy(source->items, items, count * sizeof(items[0]));
+	if (count > 0)
+		memcpy(source->items, items, count * sizeof(items[0]));
 	source->count = count;
 	source->is_known = true;
 	source->is_late = true;

@@ -184,11 +184,13 @@ def test_a_name_that_is_not_known_yet():
 
 def test_a_name_that_is_not_known_and_a_client_that_may_not_wait():
     with NameServer() as names:
-        with proxied([named(9)], "", 'busy_message = "busy\\r\\n";', more=names.resolver()) as daemon:
+        with proxied([named(9)], 'connect_timeout = "1h";', 'busy_message = "busy\\r\\n";',
+                     more=names.resolver()) as daemon:
             daemon.wait_log(rf"cannot resolve {NAME}")
             with daemon.connect("front") as client:
                 expect_equal(client.recv_all(), b"busy\r\n", "what the client is told")
-                expect_equal(daemon.wait_closed(client=client.name())["end"], "upstream-down", "end")
+                name = client.name()
+            expect_equal(daemon.wait_closed(client=name)["end"], "upstream-down", "end")
 
 
 def test_a_dead_name_server_does_not_hold_up_others():
