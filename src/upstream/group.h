@@ -59,6 +59,7 @@ struct server_settings {
 	bool backup;
 	bool maintenance;
 	bool is_checked; /* only its checks bring it up again */
+	bool has_agent;  /* what its agent said counts */
 	uint64_t max_connections;
 	uint64_t ready_connections;
 	int send_proxy;

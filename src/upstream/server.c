@@ -311,6 +311,16 @@ note_connect_locked(struct server *server, bool is_ok, uint64_t now_ns)
 		set_healthy_locked(server, false, now_ns);
 }
 
+/* As if its agent had never said anything: there is none any more that could take it back. */
+static void
+forget_advice_locked(struct server *server)
+{
+	server->is_agent_down = false;
+	server->agent_mode = SERVER_MODE_READY;
+	server->agent_percent = PERCENT;
+	server->has_agent_limit = false;
+}
+
 static void
 note_advice_locked(struct server *server, const struct server_advice *advice)
 {
@@ -426,6 +436,8 @@ server_configure_locked(
 	lock_assert_held(&server->upstream->lock);
 	server->settings = *settings;
 	atomic_store_explicit(&server->send_proxy, settings->send_proxy, memory_order_relaxed);
+	if (!settings->has_agent)
+		forget_advice_locked(server);
 	limit = server_limit_locked(server);
 	if (limit > 0 && keep + server->active > limit)
 		keep = limit > server->active ? limit - server->active : 0;

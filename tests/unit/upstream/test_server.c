@@ -19,6 +19,7 @@ begin(void)
 	rig_begin(2, CONF_BALANCE_FIRST);
 	rig.settings.max_failures = 3;
 	rig.settings.retry_after_ms = 5000;
+	rig.server_settings[0].has_agent = true;
 	rig_apply();
 }
 
@@ -238,6 +239,22 @@ START_TEST(an_agents_limit_holds_and_a_higher_one_lets_clients_in)
 }
 END_TEST
 
+START_TEST(what_an_agent_said_ends_with_the_agent)
+{
+	begin();
+	advise((struct server_advice){.has_health = true, .is_up = false});
+	advise((struct server_advice){.has_mode = true, .mode = SERVER_MODE_DRAIN});
+	advise((struct server_advice){.has_max_connections = true, .max_connections = 1});
+	rig_apply();
+	expect_state(0, SERVER_DOWN);
+	rig.server_settings[0].has_agent = false;
+	rig_apply();
+	expect_state(0, SERVER_UP);
+	ck_assert(!rig.servers[0]->has_agent_limit);
+	rig_end();
+}
+END_TEST
+
 /* ---- the log ------------------------------------------------------------------------------- */
 
 START_TEST(moves_and_the_last_server_are_logged)
@@ -307,6 +324,7 @@ make_suite(void)
 	tcase_add_test(tc, an_agents_ready_does_not_end_the_configs_maintenance);
 	tcase_add_test(tc, an_agents_weight_is_a_share_of_the_configured_one);
 	tcase_add_test(tc, an_agents_limit_holds_and_a_higher_one_lets_clients_in);
+	tcase_add_test(tc, what_an_agent_said_ends_with_the_agent);
 	tc = fixture_case(suite, "the log");
 	tcase_add_test(tc, moves_and_the_last_server_are_logged);
 	tcase_add_test(tc, failed_connects_are_logged_once_a_second);
