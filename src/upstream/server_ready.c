@@ -67,11 +67,15 @@ server_connect_error(int fd)
 	int error = 0;
 	socklen_t length = sizeof(error);
 
+	/* One call in the common case: on its way, or there. */
+	if (poll(&poll_fd, 1, 0) != 1)
+		return EINPROGRESS;
+	if ((poll_fd.revents & (POLLERR | POLLHUP)) == 0)
+		return 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
 		return errno;
-	if (error != 0)
-		return error;
-	return poll(&poll_fd, 1, 0) == 1 ? 0 : EINPROGRESS;
+	/* It was told before, or the server has closed already what it had accepted. */
+	return error != 0 ? error : (poll_fd.revents & POLLERR) != 0 ? ECONNRESET : 0;
 }
 
 /* ---- the list -------------------------------------------------------------------------- */
