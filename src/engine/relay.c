@@ -182,6 +182,25 @@ fail(struct relay *relay, const struct relay_end *end, int error)
 	relay->failed = (uint8_t)(end - relay->ends);
 }
 
+/*
+ * A write to an end failed. One that is gone may have said something before, such as why: that is passed on first, and
+ * what its reading ends with ends the relay.
+ */
+static void
+fail_write(struct relay *relay, struct relay_end *to, int error)
+{
+	const struct relay_end *from = &relay->ends[to == relay->ends];
+
+	/* Nobody is left to pass anything on to when both are gone. */
+	if (to->ended || from->write_error != 0 || (error != EPIPE && error != ECONNRESET)) {
+		fail(relay, to, error);
+		return;
+	}
+	to->write_error = (uint16_t)error;
+	to->readable = true;
+	held_free(relay->pool, &to->held);
+}
+
 /* Writes what is held for to. True: nothing is held any more. */
 static bool
 flush(struct relay *relay, struct relay_end *to, uint64_t now_ms)
@@ -204,8 +223,8 @@ flush(struct relay *relay, struct relay_end *to, uint64_t now_ms)
 		} else if (n < 0 && errno == EAGAIN) {
 			to->writable = false;
 		} else if (n < 0 && errno != EINTR) {
-			fail(relay, to, errno);
-			return false;
+			fail_write(relay, to, errno);
+			break;
 		}
 	}
 	return to->held == NULL;
@@ -213,9 +232,10 @@ flush(struct relay *relay, struct relay_end *to, uint64_t now_ms)
 
 /* from's input is over: so is what we send to the other. */
 static void
-pass_end(struct relay *relay, struct relay_end *from, struct relay_end *to)
+pass_end(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t now_ms)
 {
 	from->ended = true;
+	relay->moved_ms = now_ms;
 	from->readable = false;
 	if (relay->first_end < 0)
 		relay->first_end = (int8_t)(from - relay->ends);
@@ -226,14 +246,16 @@ pass_end(struct relay *relay, struct relay_end *from, struct relay_end *to)
 
 /* A read of from gave n (and errno). True: there are bytes to pass on. */
 static bool
-judge_read(struct relay *relay, struct relay_end *from, struct relay_end *to, ssize_t n)
+judge_read(struct relay *relay, struct relay_end *from, struct relay_end *to, ssize_t n, uint64_t now_ms)
 {
 	if (n > 0) {
 		from->received += (uint64_t)n;
 		return true;
 	}
-	if (n == 0)
-		pass_end(relay, from, to);
+	if (n == 0 && from->write_error == ECONNRESET)
+		fail(relay, from, ECONNRESET); /* the write was told of the reset; this is no end of its own */
+	else if (n == 0)
+		pass_end(relay, from, to, now_ms);
 	else if (errno == EAGAIN)
 		from->readable = false;
 	else if (errno != EINTR)
@@ -246,7 +268,7 @@ static ssize_t
 judge_write(struct relay *relay, struct relay_end *to, ssize_t n, uint64_t now_ms)
 {
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		fail(relay, to, errno);
+		fail_write(relay, to, errno);
 		return -1;
 	}
 	if (n < 0)
@@ -264,7 +286,7 @@ copy(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 	ssize_t got = recv(from->fd, buffer, size, 0);
 	ssize_t put;
 
-	if (!judge_read(relay, from, to, got))
+	if (!judge_read(relay, from, to, got, now_ms))
 		return;
 	/*
 	 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)); but not for an end that was
@@ -294,7 +316,7 @@ move_spliced(struct relay *relay, struct relay_end *from, struct relay_end *to, 
 		return;
 	}
 	/* The pipe was empty, so that EAGAIN is the socket's. A short read says nothing: the pipe may have run full. */
-	if (!judge_read(relay, from, to, got))
+	if (!judge_read(relay, from, to, got, now_ms))
 		return;
 	from->bulk = (uint8_t)(got >= (ssize_t)BULK_BYTES_MIN ? BULK_PATIENCE : from->bulk - 1u);
 	put = judge_write(relay, to, splice_out(pool->pipe[0], to->fd, (size_t)got), now_ms);
@@ -316,7 +338,7 @@ move(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 			return false;
 		if (to->held != NULL && !flush(relay, to, now_ms))
 			return false;
-		if (!from->readable || from->ended)
+		if (!from->readable || from->ended || to->write_error != 0)
 			return false;
 		if (from->bulk > 0 && pool_has_pipe(relay->pool)) {
 			move_spliced(relay, from, to, now_ms);
@@ -366,12 +388,31 @@ relay_note(struct relay *relay, enum relay_side side, uint32_t events)
 {
 	struct relay_end *end = &relay->ends[side];
 
-	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+	if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		end->readable = true;
-	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+	if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		end->hangup_seen = true;
+	/* splice(2) does not get past an urgent byte. */
+	if ((events & EPOLLPRI) != 0) {
+		end->unspliceable = true;
+		end->bulk = 0;
+	}
 	if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
 		end->writable = true;
+	if ((events & EPOLLERR) != 0 && end->ended)
+		end->broken = true;
+}
+
+/* An end that takes no more has said its last word, or one was reset that had nothing more to say. */
+static void
+notice_gone(struct relay *relay, const struct relay_end *end, const struct relay_end *other)
+{
+	if (relay->error != 0 || other->held != NULL || !end->ended)
+		return;
+	if (end->write_error != 0)
+		fail(relay, end, end->write_error);
+	else if (end->broken)
+		fail(relay, end, ECONNRESET);
 }
 
 enum relay_progress
@@ -382,6 +423,10 @@ relay_run(struct relay *relay, uint64_t now_ms)
 	bool more = move(relay, client, server, now_ms);
 
 	more |= move(relay, server, client, now_ms);
+	/* Found out when it had had its turn. */
+	more |= client->write_error != 0 && client->readable && !client->ended && server->held == NULL;
+	notice_gone(relay, client, server);
+	notice_gone(relay, server, client);
 	if (relay->error != 0)
 		return RELAY_OVER;
 	if (client->ended && server->ended && client->held == NULL && server->held == NULL)

@@ -48,8 +48,10 @@ struct relay_end {
 	bool readable : 1;    /* reading may give something */
 	bool writable : 1;    /* writing was not yet told otherwise */
 	bool ended : 1;       /* the end of its input was read */
-	bool hangup_seen : 1; /* the end of its input is known to come: no edge will tell of it again */
+	bool hangup_seen : 1; /* a short read no longer means that an edge will tell of what is left */
 	bool unspliceable : 1;
+	bool broken : 1;         /* it was reset after the end of its input: no read will tell */
+	uint16_t write_error;    /* it takes no more, but what it said before is still passed on; 0: it does */
 	uint8_t bulk;            /* reads in which it may give little and still be spliced; 0: it is copied */
 	struct relay_held *held; /* to be written to it; NULL: nothing */
 	uint64_t received;       /* bytes read from it */
@@ -68,7 +70,7 @@ struct relay {
 	struct watch watch;       /* the owner's, for the server's descriptor */
 	void *owner;              /* the owner's */
 	uint64_t half_closed_ms;  /* the owner's: a time-out */
-	uint64_t moved_ms;        /* when bytes last moved */
+	uint64_t moved_ms;        /* when bytes, or an end, last moved */
 	uint32_t limit;
 	uint16_t error;   /* errno of the end that failed; 0: none */
 	uint8_t failed;   /* enum relay_side, with error */
@@ -80,7 +82,7 @@ CP_MUST_CHECK struct relay *relay_new(struct relay_pool *pool, int client_fd, in
 /* What is still held is lost. The descriptors stay open. Nulls the holder, accepts NULL. */
 void relay_free(struct relay **relay);
 
-/* epoll(7) told this of one end. */
+/* epoll(7) told this of one end. EPOLLPRI has to be asked for: a read that ends at an urgent byte is not the last. */
 void relay_note(struct relay *relay, enum relay_side side, uint32_t events);
 /* Moves what can be moved. */
 enum relay_progress relay_run(struct relay *relay, uint64_t now_ms);
