@@ -326,7 +326,8 @@ loop_nap(struct loop *loop, int max_ms)
 	if (loop->nap_fd < 0 && open_nap_set(loop) < 0)
 		return;
 	atomic_exchange(&loop->sleeping, true);
-	if (loop->before_sleep == NULL || !loop->before_sleep(loop, loop->before_sleep_arg))
+	if (!atomic_load(&loop->has_posted) &&
+		(loop->before_sleep == NULL || !loop->before_sleep(loop, loop->before_sleep_arg)))
 		(void)epoll_wait(loop->nap_fd, &event, 1, max_ms);
 	atomic_exchange(&loop->sleeping, false);
 }
