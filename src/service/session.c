@@ -121,7 +121,8 @@ int
 session_watch(struct session *session, bool with_output)
 {
 	struct loop *loop = &session->sched->loop;
-	uint32_t events = EPOLLIN | EPOLLRDHUP | EPOLLET | (with_output ? (uint32_t)EPOLLOUT : 0);
+	/* EPOLLPRI: a read ends at an urgent byte, short as if nothing were behind it. */
+	uint32_t events = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET | (with_output ? (uint32_t)EPOLLOUT : 0);
 	int rc;
 
 	if (session->watched && (!with_output || session->watches_output))
@@ -266,9 +267,9 @@ session_on_event(struct loop *loop, struct watch *watch, uint32_t events)
 	struct session *session = CP_CONTAINER_OF(watch, struct session, watch);
 
 	(void)loop;
-	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+	if ((events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		session->readable = true;
-	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+	if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		session->hangup_seen = true;
 	if ((events & (EPOLLHUP | EPOLLERR)) != 0)
 		session->broken = true;
@@ -440,6 +441,7 @@ read_header(struct session *session)
 		session_finish(session);
 	} else if (rc > 0) {
 		timer_clear(&session->sched->loop.wheel, &session->timer);
+		session->active_ms = loop_now_ms(&session->sched->loop);
 		session->readable = has_more_input(session);
 		begin_serving(session);
 	}

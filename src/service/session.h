@@ -67,7 +67,7 @@ struct session {
 	bool readable : 1;         /* reading may give something: it was not yet told otherwise */
 	bool writable : 1;         /* likewise */
 	bool client_ended : 1;     /* the end of its input was read */
-	bool hangup_seen : 1;      /* the end of its input is known to come: no edge will tell of it again */
+	bool hangup_seen : 1;      /* a short read no longer means that an edge will tell of what is left */
 	bool broken : 1;           /* it was reset */
 	bool woken : 1;            /* by cp_wake(), and no cp_sleep() has said so yet */
 	int16_t verdict;           /* of the last serve() */

@@ -56,6 +56,7 @@ wait_for(struct session *session, enum session_waits_for what)
 	return 0;
 }
 
+/* Also after a wait of the handler's own: the client could not be idle meanwhile. */
 static void
 note_progress(struct session *session)
 {
@@ -174,6 +175,7 @@ cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 		rc = session_wait(session, &wait);
 		loop_remove(loop, &wait.watch, fd);
 	}
+	note_progress(session);
 	if (rc == -ETIMEDOUT)
 		return 0;
 	if (rc < 0) {
@@ -191,11 +193,14 @@ cp_sleep(struct cp_conn *conn, int timeout_ms)
 	int rc = 0;
 
 	wait.end_ms = end_of_wait_ms(session, timeout_ms);
-	if (!session->woken && !session->broken)
+	if (session->error != 0)
+		rc = -session->error;
+	else if (!session->woken && !session->broken)
 		rc = session_wait(session, &wait);
 	if (rc == 0 && !session->woken)
 		rc = -ECONNRESET;
 	session->woken = false;
+	note_progress(session);
 	if (rc == -ETIMEDOUT)
 		return 0;
 	if (rc < 0) {

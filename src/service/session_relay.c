@@ -61,11 +61,13 @@ is_reset(int error)
 static enum conn_end
 end_for_failure(const struct relay *relay)
 {
+	if (relay->error == ENOMEM)
+		return CONN_END_ERROR;
 	if (relay->failed == RELAY_CLIENT)
 		return is_reset(relay->error) ? CONN_END_CLIENT_RESET : CONN_END_ERROR;
 	if (relay->ends[RELAY_SERVER].ended)
 		return CONN_END_SERVER;
-	return relay->error == ENOMEM ? CONN_END_ERROR : CONN_END_SERVER_RESET;
+	return CONN_END_SERVER_RESET;
 }
 
 static void
@@ -84,7 +86,9 @@ on_over(struct session *session)
 		session_conclude(session);
 		return;
 	}
-	break_off(relay->ends[!relay->failed].fd);
+	/* The one that failed too: it may be our memory that did. */
+	break_off(relay->ends[RELAY_CLIENT].fd);
+	break_off(relay->ends[RELAY_SERVER].fd);
 	session_finish(session);
 }
 
@@ -175,7 +179,7 @@ static int
 watch_both(struct session *session, struct relay *relay)
 {
 	int rc = loop_add(&session->sched->loop, &relay->watch, relay->ends[RELAY_SERVER].fd,
-		EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+		EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 
 	return rc < 0 ? rc : session_watch(session, false);
 }
@@ -203,6 +207,11 @@ cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms)
 	int rc;
 
 	CP_ASSERT(session->state == SESSION_RUNNING && session->relay == NULL);
+	if (session->error != 0) {
+		fd_close(&fd);
+		errno = session->error;
+		return -1;
+	}
 	relay = relay_new(&session->sched->relays, session->conn.from.fd, fd, (uint32_t)limit);
 	if (relay == NULL) {
 		fd_close(&fd);

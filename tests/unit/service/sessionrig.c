@@ -78,6 +78,7 @@ tear_down(void)
 	ck_assert(list_is_empty(&rig_sched.loop.tasks));
 	ck_assert_msg(timer_wheel_next_ms(&rig_sched.loop.wheel) == UINT64_MAX, "a timer is left over");
 	fiber_pool_free(&rig_sched.fibers);
+	relay_pool_fini(&rig_sched.relays);
 	loop_fini(&rig_sched.loop);
 }
 
