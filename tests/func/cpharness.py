@@ -232,7 +232,7 @@ def connect_to(address, source=None):
 
 CLOSED = re.compile(r"connection (?P<id>\d+) from (?P<client>\S+) on listener '(?P<listener>[^']+)' closed: "
                     r"(?P<end>[a-z-]+) \(in (?P<bytes_in>\d+), out (?P<bytes_out>\d+) bytes; "
-                    r"queued (?P<queued>[\d.]+) ms, served (?P<served>[\d.]+) ms\)")
+                    r"queued (?P<queued>[\d.]+) ms, served (?P<served>[\d.]+) ms(?: by (?P<server>[^)]+))?\)")
 
 
 class Log:

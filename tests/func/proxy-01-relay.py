@@ -58,6 +58,7 @@ def expect_relayed(daemon, backend):
     record = daemon.wait_closed(client=name)
     expect_equal(record["end"], "client", "end")
     expect_equal((record["bytes_in"], record["bytes_out"]), ("5009", "5015"), "bytes in and out")
+    expect_equal(record["server"], backend.address, "the server in the record")
     backend.wait_active(0)
     expect_equal(backend.troubles, [], "what the server saw")
 
