@@ -16,12 +16,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The daemon hides its own names, and a module may: what one needs of the other is to be seen. */
+#pragma GCC visibility push(default)
 
 /* Changes when a handler compiled before could no longer be called. */
 #define CP_HANDLER_ABI 1u
@@ -52,12 +56,140 @@ enum cp_handler_flags {
 	CP_CLIENT_FIRST = 1u << 0,
 };
 
-struct cp_handler {
-	unsigned abi;     /* CP_HANDLER_ABI */
-	const char *name; /* of the service in the config file */
-	unsigned flags;   /* enum cp_handler_flags */
-	int (*serve)(struct cp_conn *conn);
+/* ---- what a handler says of itself ---------------------------------------------------------- */
+
+/* What went wrong, for the log and for whoever reloads: one sentence without its full stop. */
+struct cp_error {
+	char text[512];
 };
+
+/* Writes it (what is too long is cut) and returns -1: return cp_error_set(error, "no such table: %s", name); */
+int cp_error_set(struct cp_error *error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+enum cp_option_type {
+	CP_OPTION_BOOL = 1,    /* bool */
+	CP_OPTION_NUMBER = 2,  /* uint64_t */
+	CP_OPTION_SIZE = 3,    /* uint64_t, bytes; in the file a number or "64KiB" */
+	CP_OPTION_TIME = 4,    /* uint64_t, milliseconds; in the file a number of seconds or "1500ms" */
+	CP_OPTION_STRING = 5,  /* char *; NULL when it is left out and has no default */
+	CP_OPTION_STRINGS = 6, /* struct cp_strings; one string or an array of them */
+	CP_OPTION_WORD = 7,    /* int; one of words */
+};
+
+struct cp_strings {
+	char **items;
+	size_t count;
+};
+
+/* Arrays of them end with a NULL name. */
+struct cp_word {
+	const char *name;
+	int value;
+};
+
+/* What may stand beside type and path in the service's section; written with the CP_OPT_ macros. */
+struct cp_option {
+	const char *name; /* small letters, digits and '_'; not "type", not "path" */
+	enum cp_option_type type;
+	size_t offset;            /* of the field in the handler's settings */
+	const char *default_text; /* as it would stand in the file, strings without quotes; NULL: none */
+	bool required;
+	uint64_t min; /* of a NUMBER, SIZE, TIME (ms) */
+	uint64_t max;
+	const struct cp_word *words; /* of a WORD */
+	const char *help;            /* one sentence */
+};
+
+/* A field's offset, once it has the type that its option fills. */
+#ifdef __cplusplus
+#define CP_OPT_OFFSET(s, f, want) (offsetof(s, f) + 0 * sizeof(&((s *)0)->f == (want *)0))
+#else
+#define CP_OPT_OFFSET(s, f, want) \
+	(offsetof(s, f) + 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((s *)0)->f), want) ? 1 : -1]))
+#endif
+
+/* s: the structure; f: its field; name: in the file; def: the default, text or NULL. */
+#define CP_OPT_BOOL(s, f, name, def, help) \
+	{ \
+		name, CP_OPTION_BOOL, CP_OPT_OFFSET(s, f, bool), def, false, 0, 0, NULL, help \
+	}
+#define CP_OPT_NUMBER(s, f, name, min, max, def, help) \
+	{ \
+		name, CP_OPTION_NUMBER, CP_OPT_OFFSET(s, f, uint64_t), def, false, min, max, NULL, help \
+	}
+#define CP_OPT_SIZE(s, f, name, min, max, def, help) \
+	{ \
+		name, CP_OPTION_SIZE, CP_OPT_OFFSET(s, f, uint64_t), def, false, min, max, NULL, help \
+	}
+#define CP_OPT_TIME(s, f, name, min_ms, max_ms, def, help) \
+	{ \
+		name, CP_OPTION_TIME, CP_OPT_OFFSET(s, f, uint64_t), def, false, min_ms, max_ms, NULL, help \
+	}
+#define CP_OPT_STRING(s, f, name, def, help) \
+	{ \
+		name, CP_OPTION_STRING, CP_OPT_OFFSET(s, f, char *), def, false, 0, 0, NULL, help \
+	}
+#define CP_OPT_STRING_REQUIRED(s, f, name, help) \
+	{ \
+		name, CP_OPTION_STRING, CP_OPT_OFFSET(s, f, char *), NULL, true, 0, 0, NULL, help \
+	}
+#define CP_OPT_STRINGS(s, f, name, help) \
+	{ \
+		name, CP_OPTION_STRINGS, CP_OPT_OFFSET(s, f, struct cp_strings), NULL, false, 0, 0, NULL, help \
+	}
+#define CP_OPT_STRINGS_REQUIRED(s, f, name, help) \
+	{ \
+		name, CP_OPTION_STRINGS, CP_OPT_OFFSET(s, f, struct cp_strings), NULL, true, 0, 0, NULL, help \
+	}
+#define CP_OPT_WORD(s, f, name, words, def, help) \
+	{ \
+		name, CP_OPTION_WORD, CP_OPT_OFFSET(s, f, int), def, false, 0, 0, words, help \
+	}
+#define CP_OPT_END \
+	{ \
+		NULL, CP_OPTION_BOOL, 0, NULL, false, 0, 0, NULL, NULL \
+	}
+
+/*
+ * Everything below serve may be left out. One "generation" is one listener under one reading of the config file; after
+ * a reload there are two for a while, until the last connection of the old one has ended.
+ */
+struct cp_handler {
+	unsigned abi;     /* CP_HANDLER_ABI; nothing else is read of a handler that has another */
+	const char *name; /* of the service, for messages */
+	unsigned flags;   /* enum cp_handler_flags */
+	/* Once a connection, or each time that input arrives (CP_PARK). On a fiber of the connection's worker. */
+	int (*serve)(struct cp_conn *conn);
+
+	/* Checked with file and line before configure() sees them. Ends with CP_OPT_END. */
+	const struct cp_option *options;
+	size_t settings_size; /* of the structure that the options fill */
+	/*
+	 * Once a generation, on the main thread, before any connection: it may read files, and should not wait for a
+	 * network. settings stay valid until release(). *ret_state is what cp_state() gives; without configure() that
+	 * is the settings. 0; -1: error says why (or errno), and the daemon does not start, or keeps its old config.
+	 */
+	int (*configure)(const void *settings, void **ret_state, struct cp_error *error);
+	/*
+	 * Gives back what configure() made. The generation's last connection has ended, on whatever thread it was: to
+	 * be brief, with no call of this header but cp_error_set().
+	 */
+	void (*release)(void *state);
+	/*
+	 * What every worker has of its own, such as a connection to a database or a cache that needs no lock: made on
+	 * the worker, on the fiber of the first connection that asks for it by cp_worker_state(). 0; -1: errno.
+	 */
+	int (*worker_start)(void *state, void **ret_worker_state);
+	/* Before release(), on its thread. */
+	void (*worker_end)(void *worker_state);
+
+	const char *const *counters; /* names for cp_count(), small letters, digits and '_'; ends with NULL */
+};
+
+/* What a module exports; its definition looks like this, without the extern (in C++ with it, and = { … }). */
+extern const struct cp_handler connpoold_handler;
+
+/* ---- calls --------------------------------------------------------------------------------- */
 
 /* Some bytes, at least 1, at most size; 0: the client has ended its side. -1: errno. */
 ssize_t cp_recv(struct cp_conn *conn, void *buf, size_t size);
@@ -100,6 +232,13 @@ void cp_set_server(struct cp_conn *conn, const char *name);
 /* What the service made of its section of the config file for this listener. */
 void *cp_state(const struct cp_conn *conn);
 /*
+ * What worker_start() made for this worker under this generation. NULL: errno, when it failed (the next call tries
+ * again). Nobody else uses it while the handler does not wait.
+ */
+void *cp_worker_state(struct cp_conn *conn);
+/* Adds n to the handler's counter of that index in counters. Never waits. */
+void cp_count(const struct cp_conn *conn, unsigned index, uint64_t n);
+/*
  * Addresses of the client and of the socket that it came to (behind a trusted proxy: as that said). Returns the length
  * as getpeername(2) does, sizeof(sa_family_t) for a client without an address (unix(7)).
  */
@@ -108,6 +247,8 @@ socklen_t cp_local(const struct cp_conn *conn, struct sockaddr_storage *address)
 
 /* The daemon is stopping: a handler whose work has no end of its own should come to one. */
 bool cp_draining(const struct cp_conn *conn);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
