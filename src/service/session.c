@@ -94,7 +94,7 @@ progress_end_ms(const struct session *session)
 		limit_ms = rule->proxy_timeout_ms;
 		break;
 	case SESSION_WAITING:
-		if (session->wait->what == WAIT_FD || session->wait->what == WAIT_WAKE)
+		if (session->wait->what != WAIT_INPUT && session->wait->what != WAIT_OUTPUT)
 			return session->wait->end_ms;
 		break;
 	case SESSION_RELAYING:
@@ -256,6 +256,7 @@ has_come(const struct session *session)
 	case WAIT_WAKE:
 		return session->broken;
 	case WAIT_FD:
+	case WAIT_BLOCKING:
 		break;
 	}
 	return false;
@@ -343,7 +344,8 @@ end_now(struct session *session, enum conn_end why)
 		session_conclude(session);
 		break;
 	case SESSION_WAITING:
-		session_run(session);
+		if (session->wait->let_go == NULL || session->wait->let_go(session->wait))
+			session_run(session);
 		break;
 	case SESSION_YIELDED:
 		if (session->fiber == NULL) {

@@ -20,8 +20,7 @@
 
 #define PRINTF_MAX 4096
 
-/* For what only the fiber may do. */
-static struct session *
+struct session *
 session_on_fiber(struct cp_conn *conn)
 {
 	struct session *session = session_from_public(conn);
@@ -30,9 +29,8 @@ session_on_fiber(struct cp_conn *conn)
 	return session;
 }
 
-/* Before each system call: may it go on, and is it somebody else's turn? 0 or -1 with errno. */
-static int
-take_turn(struct session *session)
+int
+session_take_turn(struct session *session)
 {
 	if (session->error == 0 && session->budget-- == 0)
 		session_yield(session);
@@ -43,8 +41,8 @@ take_turn(struct session *session)
 	return 0;
 }
 
-static int
-wait_for(struct session *session, enum session_waits_for what)
+int
+session_wait_for(struct session *session, enum session_waits_for what)
 {
 	struct session_wait wait = {.what = what};
 	int rc = session_wait(session, &wait);
@@ -56,9 +54,8 @@ wait_for(struct session *session, enum session_waits_for what)
 	return 0;
 }
 
-/* Also after a wait of the handler's own: the client could not be idle meanwhile. */
-static void
-note_progress(struct session *session)
+void
+session_note_progress(struct session *session)
 {
 	session->active_ms = loop_now_ms(&session->sched->loop);
 }
@@ -71,9 +68,9 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 	for (;;) {
 		ssize_t n;
 
-		if (!session->readable && wait_for(session, WAIT_INPUT) < 0)
+		if (!session->readable && session_wait_for(session, WAIT_INPUT) < 0)
 			return -1;
-		if (take_turn(session) < 0)
+		if (session_take_turn(session) < 0)
 			return -1;
 		n = recv(session->conn.from.fd, buf, size, 0);
 		if (n > 0) {
@@ -84,7 +81,7 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 			 */
 			if ((size_t)n < size && !session->hangup_seen)
 				session->readable = false;
-			note_progress(session);
+			session_note_progress(session);
 			return n;
 		}
 		if (n == 0) {
@@ -107,15 +104,15 @@ cp_send(struct cp_conn *conn, const void *buf, size_t size)
 	while (sent < size) {
 		ssize_t n;
 
-		if (!session->writable && wait_for(session, WAIT_OUTPUT) < 0)
+		if (!session->writable && session_wait_for(session, WAIT_OUTPUT) < 0)
 			return -1;
-		if (take_turn(session) < 0)
+		if (session_take_turn(session) < 0)
 			return -1;
 		n = send(session->conn.from.fd, (const char *)buf + sent, size - sent, MSG_NOSIGNAL);
 		if (n >= 0) {
 			sent += (size_t)n;
 			session->conn.bytes_out += (uint64_t)n;
-			note_progress(session);
+			session_note_progress(session);
 		} else if (errno == EAGAIN) {
 			session->writable = false;
 		} else if (errno != EINTR) {
@@ -175,7 +172,7 @@ cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 		rc = session_wait(session, &wait);
 		loop_remove(loop, &wait.watch, fd);
 	}
-	note_progress(session);
+	session_note_progress(session);
 	if (rc == -ETIMEDOUT)
 		return 0;
 	if (rc < 0) {
@@ -200,7 +197,7 @@ cp_sleep(struct cp_conn *conn, int timeout_ms)
 	if (rc == 0 && !session->woken)
 		rc = -ECONNRESET;
 	session->woken = false;
-	note_progress(session);
+	session_note_progress(session);
 	if (rc == -ETIMEDOUT)
 		return 0;
 	if (rc < 0) {

@@ -4,7 +4,8 @@
  *
  *   session.c        when the handler runs, when it waits, what wakes it
  *   session_end.c    how a connection ends: lingering, its place given back
- *   session_io.c     the calls of handler.h
+ *   session_io.c     the calls of handler.h: the first ones, and waiting
+ *   session_calls.c  the others, made from these and from blocking.c
  *   session_relay.c  cp_relay(), and the connection's life after it
  *
  * Everything is on the connection's worker; "fiber" below: on its fiber, where it may wait.
@@ -21,12 +22,15 @@
 #include "net/route.h"
 #include "service/session.h"
 
-enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE };
+enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE, WAIT_BLOCKING };
 
 /* On the stack of the fiber that waits. */
 struct session_wait {
 	enum session_waits_for what;
-	uint64_t end_ms; /* FD, WAKE: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by the listener's rule */
+	/* FD, WAKE, BLOCKING: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by the listener's rule */
+	uint64_t end_ms;
+	/* May it be let go on, because it must end? NULL: at any time. False: it will be resumed, later. */
+	bool (*let_go)(struct session_wait *wait);
 	bool timed_out;
 	/* FD. */
 	struct watch watch;
@@ -66,6 +70,17 @@ CP_MUST_CHECK int session_wait(struct session *session, struct session_wait *wai
 void session_resume(struct session *session);
 /* Lets the worker's other connections go first [fiber]. */
 void session_yield(struct session *session);
+
+/* ---- session_io.c --------------------------------------------------------------------- */
+
+/* For what only the fiber may do: asserts that it is on it. */
+struct session *session_on_fiber(struct cp_conn *conn);
+/* Before each system call: may it go on, and is it somebody else's turn? 0 or -1 with errno. [fiber] */
+CP_MUST_CHECK int session_take_turn(struct session *session);
+/* For INPUT or OUTPUT. 0 or -1 with errno. [fiber] */
+CP_MUST_CHECK int session_wait_for(struct session *session, enum session_waits_for what);
+/* Bytes have moved; also after a wait of the handler's own: the client could not be idle meanwhile. */
+void session_note_progress(struct session *session);
 
 /* ---- session_end.c -------------------------------------------------------------------- */
 
