@@ -17,3 +17,5 @@ src_upstream_libupstream_a_SOURCES += \
 	src/upstream/resolve_srv.c src/upstream/resolve_srv.h
 src_upstream_libupstream_a_SOURCES += \
 	src/upstream/client.c src/upstream/client.h
+src_upstream_libupstream_a_SOURCES += \
+	src/upstream/upstreams_plan.c src/upstream/upstreams_plan.h
