@@ -31,6 +31,7 @@
 #include "net/route.h"
 #include "net/socket.h"
 #include "service/registry.h"
+#include "upstream/upstreams.h"
 
 #define TIMEOUT_S 60
 
@@ -366,6 +367,8 @@ daemonrig_setup(void)
 	list_init(&daemonrig.closing_pools);
 	ck_assert_int_eq(loop_init(&daemonrig.loop, NULL, NULL), 0);
 	ck_assert_int_eq(acceptor_init(&daemonrig.acceptor, &daemonrig.loop, &sink, &daemonrig.totals), 0);
+	daemonrig.upstreams = upstreams_new(&daemonrig.loop);
+	ck_assert_ptr_nonnull(daemonrig.upstreams);
 }
 
 static int
@@ -381,6 +384,7 @@ void
 daemonrig_teardown(void)
 {
 	daemonrig_stop();
+	upstreams_free(&daemonrig.upstreams);
 	systemd_sockets_fini(&daemonrig.passed);
 	acceptor_fini(&daemonrig.acceptor);
 	loop_fini(&daemonrig.loop);

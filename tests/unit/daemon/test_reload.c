@@ -158,7 +158,8 @@ expect_kept(const struct conf *conf)
 	char text[1024];
 
 	ck_assert_ptr_eq(daemonrig.conf, conf);
-	ck_assert_uint_eq(atomic_load(&conf->refs), 2);
+	/* The daemon, its route, its upstreams. */
+	ck_assert_uint_eq(atomic_load(&conf->refs), 3);
 	ck_assert_int_ge(daemonrig.acceptor.reserve_fd, 0);
 	daemonrig_echo("$/a.sock");
 	/* The manager waits for the end of this reload too. */
