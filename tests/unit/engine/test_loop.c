@@ -515,6 +515,125 @@ START_TEST(a_loop_without_a_hook_sleeps_and_is_woken)
 }
 END_TEST
 
+/* ---- tasks from other threads ---------------------------------------------------- */
+
+struct posting {
+	struct task task;
+	unsigned runs;
+	struct posting *unposts;
+	sem_t ran;
+	pthread_t thread;
+};
+
+static void
+on_posted(struct loop *self, struct task *task)
+{
+	struct posting *posting = CP_CONTAINER_OF(task, struct posting, task);
+
+	posting->runs++;
+	if (posting->unposts != NULL)
+		loop_unpost(self, &posting->unposts->task);
+	ck_assert_int_eq(sem_post(&posting->ran), 0);
+}
+
+static void
+open_posting(struct posting *posting)
+{
+	*posting = (struct posting){ .task.fn = on_posted };
+	ck_assert_int_eq(sem_init(&posting->ran, 0, 0), 0);
+}
+
+START_TEST(a_task_posted_twice_runs_once_and_again_when_posted_again)
+{
+	struct posting posting;
+
+	open_posting(&posting);
+	turn(0);
+	ck_assert_uint_eq(posting.runs, 0);
+	for (unsigned round = 1; round <= 2; round++) {
+		loop_post(&loop, &posting.task);
+		loop_post(&loop, &posting.task);
+		/* It may wait for ever: what was posted must keep it from that. */
+		turn(-1);
+		turn(0);
+		ck_assert_uint_eq(posting.runs, round);
+	}
+}
+END_TEST
+
+START_TEST(a_task_that_was_unposted_does_not_run)
+{
+	struct posting first, second;
+
+	open_posting(&first);
+	open_posting(&second);
+	loop_unpost(&loop, &first.task);
+	loop_post(&loop, &first.task);
+	loop_unpost(&loop, &first.task);
+	turn(0);
+	ck_assert_uint_eq(first.runs, 0);
+	/* One may unpost another of the same turn. */
+	first.unposts = &second;
+	loop_post(&loop, &first.task);
+	loop_post(&loop, &second.task);
+	turn(0);
+	turn(0);
+	ck_assert_uint_eq(first.runs, 1);
+	ck_assert_uint_eq(second.runs, 0);
+}
+END_TEST
+
+START_TEST(a_posted_task_calls_off_a_nap)
+{
+	struct posting posting;
+
+	open_posting(&posting);
+	loop_post(&loop, &posting.task);
+	/* The test would time out. */
+	loop_nap(&loop, 10 * 60 * 1000);
+	turn(0);
+	ck_assert_uint_eq(posting.runs, 1);
+}
+END_TEST
+
+/* Each waits until its task has run before it posts it again: one that is lost ends everything. */
+static void *
+post_rounds(void *arg)
+{
+	struct posting *posting = arg;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		loop_post(&loop, &posting->task);
+		while (sem_wait(&posting->ran) < 0)
+			continue;
+	}
+	return NULL;
+}
+
+START_TEST(of_many_tasks_posted_by_many_threads_none_is_lost)
+{
+	static struct posting postings[PRODUCERS];
+	unsigned runs = 0;
+
+	loop.before_sleep = NULL;
+	for (unsigned i = 0; i < PRODUCERS; i++) {
+		open_posting(&postings[i]);
+		ck_assert_int_eq(pthread_create(&postings[i].thread, NULL, post_rounds, &postings[i]), 0);
+	}
+	while (runs < PRODUCERS * ROUNDS) {
+		turn(-1);
+		runs = 0;
+		for (unsigned i = 0; i < PRODUCERS; i++)
+			runs += postings[i].runs;
+	}
+	for (unsigned i = 0; i < PRODUCERS; i++) {
+		ck_assert_int_eq(pthread_join(postings[i].thread, NULL), 0);
+		ck_assert_int_eq(sem_destroy(&postings[i].ran), 0);
+		ck_assert_uint_eq(postings[i].runs, ROUNDS);
+	}
+}
+END_TEST
+
 static TCase *
 add_case(Suite *suite, const char *name)
 {
@@ -555,6 +674,11 @@ make_suite(void)
 	tcase_add_test(tcase, a_wake_up_between_announcement_and_sleep_is_not_lost);
 	tcase_add_test(tcase, a_wake_up_ends_one_sleep_only);
 	tcase_add_test(tcase, of_many_wake_ups_by_many_threads_none_is_lost);
+	tcase = add_case(suite, "posting");
+	tcase_add_test(tcase, a_task_posted_twice_runs_once_and_again_when_posted_again);
+	tcase_add_test(tcase, a_task_that_was_unposted_does_not_run);
+	tcase_add_test(tcase, a_posted_task_calls_off_a_nap);
+	tcase_add_test(tcase, of_many_tasks_posted_by_many_threads_none_is_lost);
 	tcase = add_case(suite, "life");
 	tcase_add_test(tcase, no_memory_is_an_error);
 	tcase_add_test(tcase, no_descriptor_is_an_error_and_leaks_none);

@@ -7,11 +7,26 @@
 #include <check.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "conf/conf.h"
 #include "connpoold/handler.h"
+#include "net/route.h"
 #include "service/registry.h"
 #include "service/services.h"
+#include "upstream/group.h"
+#include "upstream/upstreams.h"
 #include "../net/netfixture.h"
+
+static struct upstream *group;
+
+/* In place of the daemon's table. */
+struct upstream *
+upstreams_find(struct upstreams *upstreams, const char *name)
+{
+	ck_assert_ptr_null(upstreams);
+	ck_assert_str_eq(name, upstream_name(group));
+	return group;
+}
 
 static const struct cp_handler *
 handler_named(const char *name)
@@ -43,6 +58,7 @@ START_TEST(the_small_services_are_there)
 	ck_assert_ptr_eq(handler_named("daytime"), &daytime_handler);
 	ck_assert_ptr_eq(handler_named("time"), &time_handler);
 	ck_assert_ptr_eq(handler_named("chargen"), &chargen_handler);
+	ck_assert_ptr_eq(handler_named("proxy"), &proxy_handler);
 	ck_assert_ptr_null(handler_named("nosuch"));
 }
 END_TEST
@@ -56,6 +72,51 @@ START_TEST(every_type_has_its_place_in_the_option_table)
 		ck_assert_msg(strlen(type->group.help) > 0 && type->group.help[strlen(type->group.help) - 1] == '.',
 			"the help of '%s' is no sentence", type->name);
 	}
+}
+END_TEST
+
+START_TEST(a_service_without_a_state_binds_nothing)
+{
+	static char leftover;
+
+	for (const struct conf_service_type *type = registry_types(); type->name != NULL; type++) {
+		struct conf_service service = {.type = type};
+		struct route_state state = {.data = &leftover, .release = mem_free};
+
+		if (registry_handler(type) == &proxy_handler)
+			continue;
+		ck_assert_int_eq(registry_bind(&service, NULL, &state), 0);
+		ck_assert_ptr_null(state.data);
+		ck_assert(state.release == NULL);
+	}
+}
+END_TEST
+
+static const struct conf_service_type *
+type_named(const char *name)
+{
+	const struct conf_service_type *type = registry_types();
+
+	while (strcmp(type->name, name) != 0)
+		type++;
+	return type;
+}
+
+START_TEST(a_proxy_holds_its_upstream)
+{
+	char name[] = "web";
+	struct proxy_options options = {.upstream = name, .buffer_size_bytes = 4096};
+	struct conf_service service = {.type = type_named("proxy"), .options = &options};
+	struct route_state state = {0};
+
+	group = upstream_new(name);
+	ck_assert_ptr_nonnull(group);
+	ck_assert_int_eq(registry_bind(&service, NULL, &state), 0);
+	ck_assert_ptr_nonnull(state.data);
+	ck_assert_uint_eq(atomic_load(&group->refs), 2);
+	state.release(state.data);
+	ck_assert_uint_eq(atomic_load(&group->refs), 1);
+	upstream_unref(&group);
 }
 END_TEST
 
@@ -77,6 +138,8 @@ main(void)
 	tcase_add_test(tc, every_type_has_the_handler_of_its_name);
 	tcase_add_test(tc, the_small_services_are_there);
 	tcase_add_test(tc, every_type_has_its_place_in_the_option_table);
+	tcase_add_test(tc, a_service_without_a_state_binds_nothing);
+	tcase_add_test(tc, a_proxy_holds_its_upstream);
 	tcase_add_test(tc, no_name_stands_there_twice);
 	return fixture_run(suite);
 }

@@ -40,3 +40,6 @@ tests_unit_upstream_test_server_ready_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/upstream/test_upstreams
 tests_unit_upstream_test_upstreams_SOURCES = tests/unit/upstream/test_upstreams.c $(NETFIXTURE)
 tests_unit_upstream_test_upstreams_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/upstream/test_client
+tests_unit_upstream_test_client_SOURCES = tests/unit/upstream/test_client.c
+tests_unit_upstream_test_client_LDADD = $(UNIT_LIBS)
