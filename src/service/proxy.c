@@ -152,6 +152,8 @@ try_server(const struct search *search, int *ret_fd)
 static int
 connect_upstream(struct search *search)
 {
+	int saved;
+
 	for (;;) {
 		int fd = -1;
 		int error;
@@ -170,7 +172,9 @@ connect_upstream(struct search *search)
 		break;
 	}
 	/* The place that was held, or granted while the client went away. */
+	saved = errno;
 	server_leave(&search->wish.server);
+	errno = saved;
 	return -1;
 }
 
@@ -190,6 +194,7 @@ proxy_serve(struct cp_conn *conn)
 	struct sockaddr_storage peer;
 	int fd;
 	int rc;
+	int saved;
 
 	cp_peer(conn, &peer);
 	search.wish.source_hash = client_hash(&peer);
@@ -200,7 +205,9 @@ proxy_serve(struct cp_conn *conn)
 	cp_at_end(conn, leave_server, search.wish.server);
 	rc = cp_relay(conn, fd, proxy->buffer_bytes, proxy->half_closed_ms);
 	/* The client has been seen to: now the server's next one. */
+	saved = errno;
 	server_refill(search.wish.server);
+	errno = saved;
 	return rc;
 }
 
