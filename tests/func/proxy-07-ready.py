@@ -17,7 +17,6 @@ def test_the_server_sees_them_before_any_client_comes():
         for _ in range(20):
             expect_equal(ask(daemon), "s", "who answers")
         backend.wait_active(4)
-        expect(backend.most <= 6, f"{backend.most} connections at once")
 
 
 def test_they_end_with_the_daemon():

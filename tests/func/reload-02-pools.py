@@ -16,21 +16,22 @@ def workers(daemon):
 
 def test_a_pool_grows():
     with Daemon(listeners=LISTENER, pools=pool("workers = 1; connections_per_worker = 1; queue_size = 10;")) as daemon:
-        before = workers(daemon)
+        eventually(lambda: workers(daemon) == 1, lambda: f"{daemon.thread_names()}")
         clients = [daemon.connect("echo") for _ in range(4)]
         clients[0].expect_echo()
         daemon.reload(listeners=LISTENER, pools=pool("workers = 4; connections_per_worker = 1; queue_size = 10;"))
         # Those that waited are taken by the new workers at once.
         for client in clients:
             client.expect_echo()
-        expect_equal(workers(daemon), before + 3, "worker threads")
+        eventually(lambda: workers(daemon) == 4, lambda: f"{daemon.thread_names()}")
         for client in clients:
             client.close()
 
 
 def test_a_pool_shrinks_and_its_connections_live_on():
     with Daemon(listeners=LISTENER, pools=pool("workers = 4;")) as daemon:
-        before = workers(daemon)
+        # A thread gives itself its name, after the daemon has said that it is ready.
+        eventually(lambda: workers(daemon) == 4, lambda: f"{daemon.thread_names()}")
         clients = [daemon.connect("echo") for _ in range(12)]
         for client in clients:
             client.expect_echo()
@@ -43,7 +44,7 @@ def test_a_pool_shrinks_and_its_connections_live_on():
             client.close()
         daemon.wait_closed(count=13)
         # A retiring worker ends once its last connection has.
-        eventually(lambda: workers(daemon) == before - 3, lambda: f"{daemon.thread_names()}")
+        eventually(lambda: workers(daemon) == 1, lambda: f"{daemon.thread_names()}")
 
 
 def test_a_pool_grows_and_shrinks_many_times_without_a_thread_too_many():
