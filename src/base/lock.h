@@ -8,10 +8,12 @@
  *
  * THE LOCK TABLE
  *   rank             lock                     protects
+ *   LOCK_MODULES     the list in module.c     which modules are loaded
  *   LOCK_POOL        struct pool .lock        the list of workers, growing and shrinking
  *   LOCK_QUEUE       struct queue .lock       the ring of accepted connections
  *   LOCK_SOURCES     struct sources .lock     connections counted by source address
  *   LOCK_UPSTREAM    struct upstream .lock    its servers, their places, the clients that wait for one
+ *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
  *   LOCK_LOG         the log's ring list      which threads have a ring
  */
@@ -22,10 +24,12 @@
 #include <stdbool.h>
 
 enum lock_rank {
+	LOCK_MODULES = 6,
 	LOCK_POOL = 10,
 	LOCK_QUEUE = 20,
 	LOCK_SOURCES = 30,
 	LOCK_UPSTREAM = 34,
+	LOCK_BLOCKING = 35,
 	LOCK_LOOP = 36,
 	LOCK_LOG = 40,
 };
@@ -35,6 +39,12 @@ struct cp_lock {
 	enum lock_rank rank;   /* private: lock.c */
 	const void *owner;     /* private: lock.c; the thread that holds it, NULL: none; written by the owner only */
 };
+
+/* For one that lives as long as the program. */
+#define LOCK_INITIALIZER(of_rank) \
+	{ \
+		.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (of_rank) \
+	}
 
 void lock_init(struct cp_lock *lock, enum lock_rank rank);
 /* Must not be held. */

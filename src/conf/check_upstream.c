@@ -262,7 +262,7 @@ check_service(struct conf_loading *loading, const struct conf_listener *listener
 
 	if (service->type == NULL || service->options == NULL)
 		return;
-	OPTION_FOREACH (&service->type->group, row) {
+	OPTION_FOREACH (service->group, row) {
 		const char *name;
 
 		if (row->type != OPTION_UPSTREAM)

@@ -15,6 +15,8 @@
 
 #include "conf/option.h"
 
+struct errmsg;
+
 enum conf_queue_full { CONF_QUEUE_WAIT, CONF_QUEUE_REJECT };
 enum conf_balance {
 	CONF_BALANCE_ROUND_ROBIN,
@@ -75,8 +77,8 @@ struct conf_upstream {
 
 	/* Getting a connection to one of them. */
 	uint64_t connect_timeout_ms;
-	uint64_t retries;              /* other servers tried after a connect that failed */
-	uint64_t queue_size;           /* clients that may wait while every server is full */
+	uint64_t retries;    /* other servers tried after a connect that failed */
+	uint64_t queue_size; /* clients that may wait while every server is full */
 	uint64_t queue_timeout_ms;
 	uint64_t wait_for_upstream_ms; /* how long a client is held while none is up; 0: not at all */
 	uint64_t slow_start_ms;
@@ -114,11 +116,22 @@ struct conf_resolver {
 struct conf_service_type {
 	const char *name;
 	struct option_group group; /* what may stand beside type; options may be an empty table */
+	/*
+	 * Of a type whose options hang on the value of one, a string of that name (NULL: of none). extend() makes the
+	 * group of a section where it is value: type's rows at their places, and more. conf_path: the main file. 0;
+	 * -ENOMEM; -EINVAL: err says what is wrong with the value. Main thread.
+	 */
+	const char *extended_by;
+	int (*extend)(
+		const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err);
+	/* Gives it back; nulls the holder. Any thread. */
+	void (*retract)(const struct option_group **group);
 };
 
 struct conf_service {
 	const struct conf_service_type *type;
-	void *options; /* type->group.size bytes, filled by its rows; owned */
+	const struct option_group *group; /* the type's own, or what its extend() made */
+	void *options;                    /* group->size bytes, filled by its rows; owned */
 };
 
 struct conf_listener {

@@ -91,7 +91,8 @@ add_change(struct conf_diff *diff, const char *prefix, const char *separator, co
 
 	if (format_value(row, before, old_text) < 0 || format_value(row, after, new_text) < 0)
 		return -ENOMEM;
-	if (strlen(old_text) > VALUE_MAX || strlen(new_text) > VALUE_MAX)
+	/* A service that says what it said: another module stands behind it now. */
+	if (strlen(old_text) > VALUE_MAX || strlen(new_text) > VALUE_MAX || strcmp(old_text, new_text) == 0)
 		return add_line(
 			diff, mem_printf("%s%s%s changed%s", prefix, row->name, separator, effect(row->reload)));
 	return add_line(diff,

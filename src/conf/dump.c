@@ -105,7 +105,7 @@ is_set(const struct option *row, const void *field)
 static void
 print_service(const struct conf_service *service, FILE *out)
 {
-	const struct option_group *group = &service->type->group;
+	const struct option_group *group = service->group;
 	const struct option *row;
 
 	if (group->options == NULL || group->options->name == NULL) {

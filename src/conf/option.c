@@ -81,8 +81,10 @@ static void
 field_fini_service(struct conf_service *service)
 {
 	if (service->options != NULL)
-		option_group_fini(&service->type->group, service->options);
+		option_group_fini(service->group, service->options);
 	mem_free(service->options);
+	if (service->group != NULL && service->group != &service->type->group)
+		service->type->retract(&service->group);
 }
 
 static void
@@ -557,9 +559,10 @@ is_equal_service(const struct conf_service *a, const struct conf_service *b)
 
 	if (a->type == NULL || b->type == NULL)
 		return a->type == b->type;
-	if (strcmp(a->type->name, b->type->name) != 0)
+	/* Two groups of one type: what its options hang on is not what it was, whatever they say. */
+	if (strcmp(a->type->name, b->type->name) != 0 || a->group != b->group)
 		return false;
-	OPTION_FOREACH (&a->type->group, row) {
+	OPTION_FOREACH (a->group, row) {
 		if (!option_is_equal(row, option_field_const(row, a->options), option_field_const(row, b->options)))
 			return false;
 	}

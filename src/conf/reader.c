@@ -20,6 +20,9 @@
 #include "conf/options.h"
 #include "conf/suggest.h"
 
+static void read_option(struct conf_loading *loading, const struct option *row, const config_setting_t *setting,
+	const char *key, void *base);
+
 static unsigned
 line_of(const config_setting_t *setting)
 {
@@ -279,25 +282,67 @@ find_type(struct conf_loading *loading, const char *name, unsigned line, const c
 	return NULL;
 }
 
+/* Settings of rows alone: what else stands in the section can't be judged. */
+static void
+read_known(struct conf_loading *loading, const struct option_group *group, const config_setting_t *section,
+	const char *key, void *base)
+{
+	const struct option *row;
+	char row_key[READER_KEY_MAX];
+
+	OPTION_FOREACH (group, row) {
+		const config_setting_t *setting = config_setting_get_member(section, row->name);
+
+		make_key(row_key, key, row->name);
+		if (setting != NULL)
+			read_option(loading, row, setting, row_key, base);
+	}
+	report_missing(loading, group, section, key);
+}
+
+/* What may stand in the section of such a service; NULL: what it hangs on is missing or wrong (then reported). */
+static const struct option_group *
+extend_group(struct conf_loading *loading, const struct conf_service_type *type, const config_setting_t *section,
+	const char *key)
+{
+	const config_setting_t *setting = config_setting_get_member(section, type->extended_by);
+	const struct option_group *group = NULL;
+	struct errmsg err = {""};
+	char row_key[READER_KEY_MAX];
+	int r;
+
+	if (setting == NULL || !is_string(setting))
+		return NULL;
+	make_key(row_key, key, type->extended_by);
+	r = type->extend(loading->conf->path, config_setting_get_string(setting), &group, &err);
+	if (r < 0)
+		report_failure(loading, setting, row_key, r, &err);
+	return r < 0 ? NULL : group;
+}
+
 /* setting is the type's name alone or the section that holds it. */
 static void
 read_service_options(struct conf_loading *loading, const struct conf_service_type *type,
 	const config_setting_t *setting, const char *key, struct conf_service *service)
 {
 	static const char *const others[] = {"type", NULL};
+	const struct option_group *extended = NULL;
 
-	service->options = mem_zalloc(type->group.size);
-	if (service->options == NULL) {
+	service->type = type;
+	if (type->extended_by != NULL && !is_string(setting))
+		extended = extend_group(loading, type, setting, key);
+	service->group = extended != NULL ? extended : &type->group;
+	service->options = mem_zalloc(service->group->size);
+	if (service->options == NULL || option_group_init(service->group, service->options) < 0) {
 		report_no_memory(loading);
 		return;
 	}
-	service->type = type;
-	if (option_group_init(&type->group, service->options) < 0)
-		report_no_memory(loading);
 	if (is_string(setting))
 		report_missing(loading, &type->group, setting, key);
+	else if (type->extended_by != NULL && extended == NULL)
+		read_known(loading, &type->group, setting, key, service->options);
 	else
-		reader_read_group(loading, &type->group, setting, key, service->options, others);
+		reader_read_group(loading, service->group, setting, key, service->options, others);
 }
 
 /* The string that names the type; NULL when there is none (reported). */
