@@ -220,12 +220,13 @@ START_TEST(a_slow_reader_stops_the_fast_writer)
 }
 END_TEST
 
+/* Over Unix sockets: TCP's buffers may grow on the way, and then it has taken something. */
 START_TEST(it_stalls_since_its_end_has_taken_nothing)
 {
 	struct stream stream = {.from = RELAY_CLIENT, .length = 64 * MIB};
 	uint64_t began_ms = rig_now_ms;
 
-	rig_open(&rig, kind_of(_i), 256 * KIB);
+	rig_open(&rig, RIG_UNIX, 256 * KIB);
 	rig_shrink(&rig);
 	stream_fill(&rig, &stream);
 	ck_assert_uint_eq(relay_stalled_since_ms(rig.relay), began_ms);
@@ -484,7 +485,7 @@ add_moving(Suite *suite)
 	tcase_add_loop_test(tc, an_end_comes_behind_what_is_held, 0, 8);
 	tc = rig_case(suite, "holding");
 	tcase_add_loop_test(tc, a_slow_reader_stops_the_fast_writer, 0, 12);
-	tcase_add_loop_test(tc, it_stalls_since_its_end_has_taken_nothing, 0, 2);
+	tcase_add_test(tc, it_stalls_since_its_end_has_taken_nothing);
 	tcase_add_loop_test(tc, what_is_held_may_be_given_up, 0, 2);
 }
 
