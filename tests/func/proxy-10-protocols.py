@@ -141,7 +141,7 @@ def postgresql_behind():
 def test_postgresql_with_pgbench():
     with postgresql_behind() as (daemon, pgbench, psql, env):
         run(pgbench, "-i", "-q", "-s", "1", env=env)
-        count = size(200, 5000)
+        count = size(200, 2000)
         for more in ((), ("-M", "prepared"), ("-C", "-S")):
             out = run(pgbench, "-c", "8", "-j", "2", "-t", str(count), "-n", *more, env=env)
             expect_match(rf"actually processed: {8 * count}/{8 * count}", out, "what pgbench says")
