@@ -119,7 +119,7 @@ struct conf_service_type {
 	/*
 	 * Of a type whose options hang on the value of one, a string of that name (NULL: of none). extend() makes the
 	 * group of a section where it is value: type's rows at their places, and more. conf_path: the main file. 0;
-	 * -ENOMEM; -EINVAL: err says what is wrong with the value. Main thread.
+	 * -ENOMEM; else -errno: err says what is wrong with the value. Main thread.
 	 */
 	const char *extended_by;
 	int (*extend)(

@@ -241,16 +241,25 @@ planned_pool_of(const struct generation *generation, const struct conf_pool *con
 }
 
 static int
-prepare_route(struct generation *generation, struct planned_listener *planned, const struct conf_listener *rule)
+prepare_route(struct generation *generation, struct planned_listener *planned, const struct conf_listener *rule,
+	struct errmsg *err)
 {
 	struct route_state state;
+	struct errmsg why;
+	int rc = -ENOMEM;
 
-	planned->route = route_new(generation->conf, rule, planned->listener, registry_handler(rule->service.type),
+	planned->route = route_new(generation->conf, rule, planned->listener, registry_handler(&rule->service),
 		planned_pool_of(generation, rule->pool));
-	if (planned->route == NULL || registry_bind(&rule->service, generation->daemon->upstreams, &state) < 0)
-		return -ENOMEM;
-	route_set_state(planned->route, &state);
-	return 0;
+	if (planned->route != NULL)
+		rc = registry_bind(&rule->service, rule->name, generation->daemon->upstreams, &state, &why);
+	if (rc == 0)
+		route_set_state(planned->route, &state);
+	else if (rc == -ENOMEM)
+		errmsg_set(err, "listener '%s': no memory", rule->name);
+	else
+		errmsg_set(err, "%s:%u: listener '%s': service '%s': %s", rule->file, rule->line, rule->name,
+			planned->route->handler->name, why.text);
+	return rc;
 }
 
 int
@@ -273,12 +282,9 @@ generation_prepare_pools(struct generation *generation, struct errmsg *err)
 		}
 	}
 	for (size_t i = 0; i < conf->listener_count; i++) {
-		const struct conf_listener *rule = conf->listeners[i];
-
-		if (prepare_route(generation, &generation->listeners[i], rule) < 0) {
-			errmsg_set(err, "listener '%s': no memory", rule->name);
-			return -ENOMEM;
-		}
+		rc = prepare_route(generation, &generation->listeners[i], conf->listeners[i], err);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

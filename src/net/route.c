@@ -67,7 +67,7 @@ route_unref(struct route **holder)
 		return;
 	route->magic = 0;
 	if (route->state.release != NULL)
-		route->state.release(route->state.data);
+		route->state.release(route->state.owner != NULL ? route->state.owner : route->state.data);
 	acl_free(&route->acl);
 	listener_unref(&route->listener);
 	conf_unref(&route->conf);

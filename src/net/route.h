@@ -22,8 +22,10 @@ struct pool;
 
 /* Of one service under one generation; zeroed: it has none. */
 struct route_state {
-	void *data;
+	void *data; /* for the handler: cp_state() */
+	/* With owner, or with data when that is NULL. Any thread, after the last connection has ended. */
 	void (*release)(void *data);
+	void *owner; /* what data belongs to: binding.h */
 };
 
 #define ROUTE_MAGIC 0x726f7574

@@ -1,10 +1,13 @@
 noinst_LIBRARIES += src/service/libservice.a
 src_service_libservice_a_SOURCES = \
-	include/connpoold/handler.h \
+	src/service/binding.c src/service/binding.h \
 	src/service/chargen.c \
 	src/service/daytime.c \
 	src/service/discard.c \
 	src/service/echo.c \
+	src/service/module.c src/service/module.h \
+	src/service/module_file.c src/service/module_file.h \
+	src/service/module_options.c src/service/module_options.h \
 	src/service/proxy.c \
 	src/service/registry.c src/service/registry.h \
 	src/service/services.h \
@@ -13,3 +16,13 @@ src_service_libservice_a_SOURCES = \
 	src/service/session_io.c \
 	src/service/session_relay.c \
 	src/service/time.c
+
+# All that a module is compiled with.
+connpooldincludedir = $(includedir)/connpoold
+connpooldinclude_HEADERS = include/connpoold/handler.h
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = connpoold.pc
+
+# What a module may call is to be seen in the programs that load one: the names that handler.h makes visible.
+EXPORT_CALLS = -Wl,--dynamic-list=$(top_srcdir)/src/service/module.syms
+EXTRA_DIST += src/service/module.syms

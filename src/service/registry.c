@@ -10,6 +10,8 @@
 #include "conf/conf.h"
 #include "connpoold/handler.h"
 #include "net/route.h"
+#include "service/binding.h"
+#include "service/module.h"
 #include "service/services.h"
 
 static const struct option no_options[] = {OPT_END};
@@ -46,16 +48,21 @@ static const struct conf_service_type types[] = {
 			.help = "Passes the connection on to a server of an upstream.",
 			.options = proxy_option_rows,
 			.size = sizeof(struct proxy_options)}},
+	{.name = "module",
+		.group = {.path = "service module",
+			.help = "Has the connection served by a shared object.",
+			.options = module_option_rows,
+			.size = sizeof(struct module_section)},
+		.extended_by = "path",
+		.extend = module_extend,
+		.retract = module_retract},
 	{.name = NULL},
 };
 
+/* NULL: each service has its own. */
 static const struct cp_handler *const handlers[] = {
-	&echo_handler,
-	&discard_handler,
-	&daytime_handler,
-	&time_handler,
-	&chargen_handler,
-	&proxy_handler,
+	&echo_handler, &discard_handler, &daytime_handler, &time_handler, &chargen_handler, &proxy_handler,
+	NULL, /* module */
 };
 
 _Static_assert(CP_COUNT(types) == CP_COUNT(handlers) + 1, "a handler for each service");
@@ -67,19 +74,30 @@ registry_types(void)
 }
 
 const struct cp_handler *
-registry_handler(const struct conf_service_type *type)
+registry_handler(const struct conf_service *service)
 {
-	CP_ASSERT(type >= types && type < types + CP_COUNT(handlers));
-	return handlers[type - types];
+	const struct cp_handler *handler;
+
+	CP_ASSERT(service->type >= types && service->type < types + CP_COUNT(handlers));
+	handler = handlers[service->type - types];
+	return handler != NULL ? handler : module_handler(service);
 }
 
 int
-registry_bind(const struct conf_service *service, struct upstreams *upstreams, struct route_state *ret_state)
+registry_bind(const struct conf_service *service, const char *listener, struct upstreams *upstreams,
+	struct route_state *ret_state, struct errmsg *err)
 {
+	const struct cp_handler *handler = registry_handler(service);
+	const void *settings = service->options;
+
 	*ret_state = (struct route_state){0};
-	if (registry_handler(service->type) != &proxy_handler)
+	if (handler == &proxy_handler)
+		return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
+	if (!binding_is_needed(handler))
 		return 0;
-	return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
+	if (service->group != &service->type->group)
+		settings = module_settings(service);
+	return binding_new(handler, settings, listener, ret_state, err);
 }
 
 uint64_t
@@ -87,5 +105,5 @@ registry_relay_bytes(const struct conf_service *service)
 {
 	const struct proxy_options *options = service->options;
 
-	return registry_handler(service->type) == &proxy_handler ? 2 * options->buffer_size_bytes : 0;
+	return registry_handler(service) == &proxy_handler ? 2 * options->buffer_size_bytes : 0;
 }

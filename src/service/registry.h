@@ -12,21 +12,23 @@
 struct conf_service;
 struct conf_service_type;
 struct cp_handler;
+struct errmsg;
 struct route_state;
 struct upstreams;
 
 /* For conf_load(); ends with a NULL name. Static. */
 const struct conf_service_type *registry_types(void);
 
-/* The handler of one of registry_types(); never NULL. */
-const struct cp_handler *registry_handler(const struct conf_service_type *type);
+/* Who serves a service of registry_types(); never NULL. Valid while the service's config is. */
+const struct cp_handler *registry_handler(const struct conf_service *service);
 
 /*
- * What the service makes of its section for one route (zeroed: nothing). Every upstream that the config names has been
- * prepared. 0 or -ENOMEM. Main thread.
+ * What the service makes of its section for one route, that of the listener of that name (zeroed: nothing). Every
+ * upstream that the config names has been prepared. 0; -ENOMEM; -EINVAL: the handler refuses its section, err says why.
+ * Main thread.
  */
-CP_MUST_CHECK int registry_bind(
-	const struct conf_service *service, struct upstreams *upstreams, struct route_state *ret_state);
+CP_MUST_CHECK int registry_bind(const struct conf_service *service, const char *listener, struct upstreams *upstreams,
+	struct route_state *ret_state, struct errmsg *err);
 
 /*
  * The bytes that a connection of the service may hold, both ways, while it is relayed to a server of its own; 0: it is

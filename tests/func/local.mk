@@ -60,3 +60,10 @@ EXTRA_DIST += tests/func/dnslib.py tests/func/proxylib.py
 
 dist_check_SCRIPTS += $(PROXY_TESTS)
 TESTS += $(PROXY_TESTS)
+
+# Handlers from shared objects (tests/modules/).
+MODULE_TESTS = \
+	tests/func/module-01-load.py
+
+dist_check_SCRIPTS += $(MODULE_TESTS)
+TESTS += $(MODULE_TESTS)

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * module.c - finds, maps, checks and shares modules.
+ *
+ * Each group that module_extend() gives out is one reference. Modules are loaded on the main thread, beside whatever is
+ * being served; they go on the thread that gives the last reference back. Of a handler with another ABI number nothing
+ * but that number is read.
+ */
+#include "config.h"
+
+#include "service/module.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/errmsg.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "connpoold/handler.h"
+#include "service/module_file.h"
+#include "service/module_options.h"
+
+#define MODULE_MAGIC 0x6d6f6475
+#define SYMBOL "connpoold_handler"
+/* Where the handler's settings begin, in the structure that a section fills: after ours, fit for any type. */
+#define SETTINGS_OFFSET 16
+#define COUNTERS_MAX 256
+
+_Static_assert(sizeof(struct module_section) <= SETTINGS_OFFSET, "ours comes first");
+_Static_assert(_Alignof(max_align_t) <= SETTINGS_OFFSET, "the settings may begin there");
+
+struct module {
+	uint32_t magic;
+	unsigned refs;           /* guarded by modules_lock, as is link */
+	struct list link;        /* in modules */
+	struct module_file file; /* open as long as it is mapped: its number is its name to the loader */
+	void *library;
+	const struct cp_handler *handler;
+	struct option_group group;
+};
+
+static struct cp_lock modules_lock = LOCK_INITIALIZER(LOCK_MODULES);
+static struct list modules = {&modules, &modules};
+
+const struct option module_option_rows[] = {
+	OPT_STRING_REQUIRED(struct module_section, path, "path", OPTION_NEW_CONNECTIONS,
+		"The shared object; a relative one is looked for beside the main file, then in LIBDIR/connpoold."),
+	OPT_END,
+};
+
+/*
+ * What a module may call has to be in the program, whether the program itself calls it or not: the linker takes out of
+ * a library only what somebody wants.
+ */
+typedef void call_fn(void);
+__attribute__((used)) static call_fn *const calls[] = {
+	(call_fn *)cp_at_end,
+	(call_fn *)cp_count,
+	(call_fn *)cp_draining,
+	(call_fn *)cp_error_set,
+	(call_fn *)cp_local,
+	(call_fn *)cp_peer,
+	(call_fn *)cp_printf,
+	(call_fn *)cp_recv,
+	(call_fn *)cp_relay,
+	(call_fn *)cp_send,
+	(call_fn *)cp_set_server,
+	(call_fn *)cp_sleep,
+	(call_fn *)cp_state,
+	(call_fn *)cp_wait_fd,
+	(call_fn *)cp_wake,
+	(call_fn *)cp_worker_state,
+};
+
+static struct module *
+module_of(const struct option_group *group)
+{
+	struct module *module = (struct module *)((uintptr_t)group - offsetof(struct module, group));
+
+	CP_CHECK_MAGIC(module, MODULE_MAGIC);
+	return module;
+}
+
+/* ---- its life ---------------------------------------------------------------------------- */
+
+static void
+module_free(struct module **holder)
+{
+	struct module *module = *holder;
+
+	*holder = NULL;
+	if (module == NULL)
+		return;
+	module_options_free(&module->group);
+	if (module->library != NULL)
+		dlclose(module->library);
+	module_file_close(&module->file);
+	module->magic = 0;
+	mem_free(module);
+}
+
+void
+module_retract(const struct option_group **holder)
+{
+	struct module *module = module_of(*holder);
+	bool is_last;
+
+	*holder = NULL;
+	lock_acquire(&modules_lock);
+	is_last = --module->refs == 0;
+	if (is_last)
+		list_remove(&module->link);
+	lock_release(&modules_lock);
+	if (is_last)
+		module_free(&module);
+}
+
+/* The n-th of those that have so many bytes, with one more reference. */
+static struct module *
+ref_nth_of_size(unsigned n, size_t size)
+{
+	struct module *found = NULL;
+	struct list *link;
+	struct list *following;
+
+	lock_acquire(&modules_lock);
+	LIST_FOREACH (&modules, link, following) {
+		struct module *module = CP_CONTAINER_OF(link, struct module, link);
+
+		if (module->file.size == size && n-- == 0) {
+			module->refs++;
+			found = module;
+			break;
+		}
+	}
+	lock_release(&modules_lock);
+	return found;
+}
+
+/* One that is mapped from the same bytes, with one more reference; NULL: there is none. Compared without the lock. */
+static struct module *
+find_loaded(const struct module_file *file)
+{
+	struct module *module;
+
+	for (unsigned n = 0; (module = ref_nth_of_size(n, file->size)) != NULL; n++) {
+		const struct option_group *group = &module->group;
+
+		if (module_file_is_equal(&module->file, file))
+			return module;
+		module_retract(&group);
+	}
+	return NULL;
+}
+
+/* ---- loading ------------------------------------------------------------------------------- */
+
+/* The loader begins with the name that it was given, which says nothing to anybody. */
+static const char *
+loader_words(const char *name)
+{
+	const char *words = dlerror();
+	size_t length = strlen(name);
+
+	if (words == NULL)
+		return "unknown error";
+	if (strncmp(words, name, length) == 0 && strncmp(words + length, ": ", 2) == 0)
+		return words + length + 2;
+	return words;
+}
+
+static int
+map_library(struct module *module, struct errmsg *err)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", module->file.fd);
+	/* All symbols now: one that is missing must not show when the first client comes. */
+	module->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	if (module->library == NULL) {
+		errmsg_set(err, "cannot load it: %s", loader_words(name));
+		return -EINVAL;
+	}
+	module->handler = dlsym(module->library, SYMBOL);
+	if (module->handler == NULL) {
+		errmsg_set(err, "it has no symbol \"" SYMBOL "\", expected a const struct cp_handler of that name");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int
+check_handler(const struct cp_handler *handler, struct errmsg *err)
+{
+	unsigned counters = 0;
+
+	if (handler->abi != CP_HANDLER_ABI) {
+		errmsg_set(err,
+			"it was compiled for ABI %u of connpoold/handler.h, this is ABI %u: compile it with the "
+			"header of connpoold %s",
+			handler->abi, CP_HANDLER_ABI, PACKAGE_VERSION);
+		return -EINVAL;
+	}
+	while (handler->counters != NULL && counters < COUNTERS_MAX && handler->counters[counters] != NULL)
+		counters++;
+	if (handler->name == NULL || handler->name[0] == '\0')
+		errmsg_set(err, "its handler has no name");
+	else if (handler->serve == NULL)
+		errmsg_set(err, "its handler has no serve()");
+	else if (counters == COUNTERS_MAX)
+		errmsg_set(err, "its list of counters does not end with NULL");
+	else if (handler->worker_end != NULL && handler->worker_start == NULL)
+		errmsg_set(err, "its handler has worker_end() and no worker_start()");
+	else
+		return 0;
+	return -EINVAL;
+}
+
+static int
+module_load(struct module *module, struct errmsg *err)
+{
+	int rc = map_library(module, err);
+
+	if (rc == 0)
+		rc = check_handler(module->handler, err);
+	if (rc == 0)
+		rc = module_options_make(module_option_rows, module->handler, SETTINGS_OFFSET, &module->group, err);
+	module->group.path = "service module";
+	module->group.help = "What a module may be told.";
+	return rc;
+}
+
+/* Takes the file. */
+static int
+module_new(struct module_file *file, struct module **ret_module, struct errmsg *err)
+{
+	struct module *module = mem_zalloc(sizeof(*module));
+	int rc = -ENOMEM;
+
+	if (module == NULL) {
+		module_file_close(file);
+		return rc;
+	}
+	module->magic = MODULE_MAGIC;
+	module->refs = 1;
+	module->file = *file;
+	file->fd = -1;
+	rc = module_load(module, err);
+	if (rc < 0) {
+		module_free(&module);
+		return rc;
+	}
+	lock_acquire(&modules_lock);
+	list_push_back(&modules, &module->link);
+	lock_release(&modules_lock);
+	*ret_module = module;
+	return 0;
+}
+
+/* ---- finding -------------------------------------------------------------------------------- */
+
+/* Owned; NULL when out of memory. */
+static char *
+beside(const char *conf_path, const char *value)
+{
+	const char *slash = strrchr(conf_path, '/');
+
+	if (value[0] == '/')
+		return mem_strdup(value);
+	if (slash == NULL)
+		return mem_printf("./%s", value);
+	return mem_printf("%.*s/%s", (int)(slash - conf_path), conf_path, value);
+}
+
+/* Where it is, owned; where it is not is left to whoever opens it. NULL when out of memory. */
+static char *
+find_file(const char *conf_path, const char *value)
+{
+	char *path = beside(conf_path, value);
+	char *installed;
+
+	if (path == NULL || value[0] == '/' || access(path, F_OK) == 0)
+		return path;
+	installed = mem_printf(CP_MODULEDIR "/%s", value);
+	if (installed != NULL && access(installed, F_OK) == 0) {
+		mem_free(path);
+		return installed;
+	}
+	mem_free(installed);
+	return path;
+}
+
+int
+module_extend(const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err)
+{
+	char *path = find_file(conf_path, value);
+	struct module_file file = {.fd = -1};
+	struct module *module = NULL;
+	int rc;
+
+	if (path == NULL)
+		return -ENOMEM;
+	rc = module_file_copy(path, &file, err);
+	if (rc == 0) {
+		module = find_loaded(&file);
+		if (module != NULL)
+			module_file_close(&file);
+		else
+			rc = module_new(&file, &module, err);
+	}
+	if (rc == 0)
+		*ret_group = &module->group;
+	else
+		errmsg_prefix(err, "%s", path);
+	mem_free(path);
+	return rc;
+}
+
+/* ---- using it -------------------------------------------------------------------------------- */
+
+const struct cp_handler *
+module_handler(const struct conf_service *service)
+{
+	return module_of(service->group)->handler;
+}
+
+const void *
+module_settings(const struct conf_service *service)
+{
+	return (const char *)service->options + SETTINGS_OFFSET;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * module_file - a private copy of a shared object: what is mapped can't change under the daemon, whoever overwrites,
+ * truncates or removes the file.
+ *
+ * Used by module.c alone. Main thread.
+ */
+#ifndef CP_SERVICE_MODULE_FILE_H
+#define CP_SERVICE_MODULE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/defs.h"
+
+struct errmsg;
+
+struct module_file {
+	int fd; /* sealed, close-on-exec; -1: none */
+	size_t size;
+};
+
+/*
+ * Copies the file at path into memory. 0, or -errno (-ENOEXEC: it is no shared object, or only a part of one) with err
+ * saying what is wrong with it; *ret_file is written when it is 0.
+ */
+CP_MUST_CHECK int module_file_copy(const char *path, struct module_file *ret_file, struct errmsg *err);
+/* Accepts one without a descriptor. */
+void module_file_close(struct module_file *file);
+
+/* The same bytes? False too when one of them can't be looked at. */
+bool module_file_is_equal(const struct module_file *a, const struct module_file *b);
+
+#endif

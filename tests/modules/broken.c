@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broken.c - modules that can't be taken; built once for each fault, with FAULT_ and its name defined.
+ */
+#include <connpoold/handler.h>
+
+extern int there_is_no_such_call(struct cp_conn *conn);
+
+__attribute__((unused)) static int
+serve(struct cp_conn *conn)
+{
+#ifdef FAULT_UNDEFINED
+	return there_is_no_such_call(conn);
+#else
+	return conn != NULL ? CP_DONE : -1;
+#endif
+}
+
+#ifdef FAULT_TABLE
+static const struct cp_option options[] = {
+	{"Greeting", CP_OPTION_STRING, 0, NULL, false, 0, 0, NULL, "A name that is none."}, CP_OPT_END};
+#endif
+
+#ifdef FAULT_SYMBOL
+extern const struct cp_handler another_handler;
+const struct cp_handler another_handler = {
+#else
+const struct cp_handler connpoold_handler = {
+#endif
+#ifdef FAULT_ABI
+	/* Of what stands behind it nothing may be touched. */
+	.abi = CP_HANDLER_ABI + 1,
+	.name = (const char *)1,
+	.options = (const struct cp_option *)1,
+#else
+	.abi = CP_HANDLER_ABI,
+	.name = "broken",
+#endif
+#ifdef FAULT_TABLE
+	.options = options,
+	.settings_size = sizeof(char *),
+#endif
+#ifndef FAULT_SERVE
+	.serve = serve,
+#endif
+};

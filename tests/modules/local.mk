@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# Shared objects for the tests: what a module is built with, no more; the sanitizers' flags too, where the daemon has them.
+TEST_MODULES = \
+	tests/modules/broken-abi.so \
+	tests/modules/broken-serve.so \
+	tests/modules/broken-symbol.so \
+	tests/modules/broken-table.so \
+	tests/modules/broken-undefined.so \
+	tests/modules/example.so \
+	tests/modules/probe-one.so \
+	tests/modules/probe-two.so
+EXTRA_DIST += tests/modules/broken.c tests/modules/plusplus.cc tests/modules/probe.c
+CLEANFILES += $(TEST_MODULES) tests/modules/example.c
+
+check_DATA = $(TEST_MODULES)
+
+HANDLER_H = $(top_srcdir)/include/connpoold/handler.h
+BUILD_MODULE = $(MKDIR_P) tests/modules && $(CC) -I$(top_srcdir)/include $(AM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -shared -fPIC
+
+tests/modules/probe-one.so: tests/modules/probe.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DREPLY='"one"' -o $@ $(top_srcdir)/tests/modules/probe.c
+tests/modules/probe-two.so: tests/modules/probe.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DREPLY='"two"' -o $@ $(top_srcdir)/tests/modules/probe.c
+tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ABI -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-serve.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_SERVE -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-symbol.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_SYMBOL -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-table.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_TABLE -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-undefined.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_UNDEFINED -o $@ $(top_srcdir)/tests/modules/broken.c
+
+# The example of connpoold_handler(7), as the page has it.
+tests/modules/example.c: man/connpoold_handler.7
+	$(AM_V_GEN)$(MKDIR_P) tests/modules && \
+		$(SED) -n '/^\.\\" greet\.c$$/,/^\.Ed/{/^\./d;s/\\e/\\/g;s/\\&//g;p;}' \
+		$(top_srcdir)/man/connpoold_handler.7 > $@
+tests/modules/example.so: tests/modules/example.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -o $@ tests/modules/example.c
