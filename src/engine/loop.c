@@ -19,6 +19,7 @@
 #include "base/mem.h"
 
 #define LOOP_MAGIC 0x4c6f6f70u
+#define POSTED_PER_TURN 256
 
 /* Being woken is all there is to it: whoever woke the loop has left the work where before_sleep looks. */
 static void
@@ -196,7 +197,7 @@ pop_posted(struct loop *loop)
 	return link != NULL ? CP_CONTAINER_OF(link, struct task, link) : NULL;
 }
 
-/* One at a time: a task may unpost another one. */
+/* One at a time: a task may unpost another one. So many a turn: one that posts itself must not keep the others out. */
 static void
 run_posted(struct loop *loop)
 {
@@ -205,8 +206,13 @@ run_posted(struct loop *loop)
 	if (!atomic_load_explicit(&loop->has_posted, memory_order_relaxed) ||
 		!atomic_exchange(&loop->has_posted, false))
 		return;
-	while ((task = pop_posted(loop)) != NULL)
+	for (int i = 0; i < POSTED_PER_TURN; i++) {
+		task = pop_posted(loop);
+		if (task == NULL)
+			return;
 		task->fn(loop, task);
+	}
+	atomic_store(&loop->has_posted, true);
 }
 
 /* ---- turns ------------------------------------------------------------------- */

@@ -30,6 +30,9 @@
 #define PIPE_BYTES (1024u * 1024)
 /* With less, splicing is dearer than copying. The kernel hands out such pipes over fs.pipe-user-pages-soft. */
 #define PIPE_BYTES_MIN (64u * 1024)
+/* After a pipe that could not be had, so many reads are copied before the next is asked for: asking costs three calls.
+ */
+#define PIPE_PAUSE_READS 1024u
 /* Pipes that hold bytes, a thread: they are kernel memory, bounded a user. Beyond it bulk is copied. */
 #define PIPES_LENT_MAX 32u
 /* Reads of one direction in a turn. */
@@ -93,13 +96,22 @@ pool_has_pipe(struct relay_pool *pool)
 
 	if (pool->pipe[0] >= 0)
 		return true;
-	if (pool->pipes_lent >= PIPES_LENT_MAX || pipe2(pool->pipe, O_NONBLOCK | O_CLOEXEC) < 0)
+	if (pool->pipes_lent >= PIPES_LENT_MAX)
 		return false;
+	if (pool->pipe_pause > 0) {
+		pool->pipe_pause--;
+		return false;
+	}
+	if (pipe2(pool->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+		pool->pipe_pause = PIPE_PAUSE_READS;
+		return false;
+	}
 	bytes = fcntl(pool->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 	if (bytes < 0)
 		bytes = fcntl(pool->pipe[1], F_GETPIPE_SZ);
 	if (bytes < (int)PIPE_BYTES_MIN) {
 		close_pipe(pool->pipe);
+		pool->pipe_pause = PIPE_PAUSE_READS;
 		return false;
 	}
 	pool->pipe_bytes = (size_t)bytes;

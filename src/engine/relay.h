@@ -10,7 +10,7 @@
  * through a pipe of the thread (splice(2)), until it slows down again.
  *
  * The owner watches the descriptors, edge-triggered, and tells the relay what it heard; the relay makes no timer and
- * no watch. Every call on one thread.
+ * no watch. Every call on one thread, which has SIGPIPE blocked: splice(2) knows no MSG_NOSIGNAL.
  */
 #ifndef CP_ENGINE_RELAY_H
 #define CP_ENGINE_RELAY_H
@@ -33,6 +33,7 @@ struct relay_pool {
 	int pipe[2];
 	size_t pipe_bytes;
 	unsigned pipes_lent;
+	unsigned pipe_pause; /* reads to copy before the next pipe is asked for */
 	bool is_open;
 };
 

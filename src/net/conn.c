@@ -172,7 +172,7 @@ add_proxy(struct log_record *record, const struct conn *conn)
 
 	if (!conn->from.route->rule->accept_proxy)
 		return;
-	describe_peer(conn->from.fd, conn->proxy != NULL ? conn->proxy : &conn->from.peer, proxy);
+	describe_peer(conn->from.fd, conn->proxied != NULL ? &conn->proxied->proxy : &conn->from.peer, proxy);
 	log_record_add(record, "PROXY", "%s", proxy);
 }
 
@@ -236,7 +236,7 @@ conn_close(struct conn *conn, uint64_t now_ns)
 	if (is_rejected(conn))
 		say_busy(conn->from.fd, conn->from.route, (enum conn_end)conn->end);
 	fd_close(&conn->from.fd);
-	mem_freep(&conn->proxy);
+	mem_freep(&conn->proxied);
 	atomic_fetch_add_explicit(&counters->bytes_in, conn->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
 	atomic_fetch_add_explicit(

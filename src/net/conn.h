@@ -65,6 +65,12 @@ struct accepted {
 	bool counted_source; /* and one of those of its peer's address */
 };
 
+/* What a PROXY header changed. */
+struct conn_proxied {
+	struct peer proxy;       /* who passed it on to us */
+	struct peer destination; /* where the client had come to; AF_UNSPEC: the header did not say */
+};
+
 #define CONN_MAGIC 0x636f6e6e
 
 /* On a worker. Kept small: every idle connection is one. */
@@ -76,10 +82,10 @@ struct conn {
 	uint64_t started_ns;  /* taken out of the queue */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	struct peer *proxy;        /* owned: who passed it on to us, by PROXY header; NULL: from.peer is the socket's */
-	const char *server;        /* whom it was passed on to; NULL: nobody */
-	uint64_t connected_ns;     /* with server: when */
-	void (*at_end)(void *arg); /* called last by conn_close(); NULL: nothing */
+	struct conn_proxied *proxied; /* owned; NULL: from.peer is the socket's */
+	const char *server;           /* whom it was passed on to; NULL: nobody */
+	uint64_t connected_ns;        /* with server: when */
+	void (*at_end)(void *arg);    /* called last by conn_close(); NULL: nothing */
 	void *at_end_arg;
 };
 

@@ -76,18 +76,18 @@ consume(struct conn *conn, size_t length)
 
 /* What the header says of the client takes the place of what the socket says. 1 or -ECANCELED. */
 static int
-admit(struct conn *conn, const struct peer *client)
+admit(struct conn *conn, const struct peer *client, const struct peer *destination)
 {
 	struct peer own = conn->from.peer;
 	enum conn_end refusal;
 
 	if (client->family != AF_UNSPEC) {
-		conn->proxy = mem_zalloc(sizeof(*conn->proxy));
-		if (conn->proxy == NULL)
+		conn->proxied = mem_zalloc(sizeof(*conn->proxied));
+		if (conn->proxied == NULL)
 			return end_as(conn, CONN_END_REFUSED_MEMORY);
-		*conn->proxy = own;
+		*conn->proxied = (struct conn_proxied){.proxy = own, .destination = *destination};
 	}
-	refusal = admission_readmit(&conn->from, conn->proxy != NULL ? client : &own);
+	refusal = admission_readmit(&conn->from, conn->proxied != NULL ? client : &own);
 	return refusal == CONN_END_NONE ? 1 : end_as(conn, refusal);
 }
 
@@ -127,7 +127,7 @@ look(struct conn *conn, uint8_t *buf, size_t size, size_t *ret_seen)
 		return 0;
 	if (consume(conn, (size_t)length) < 0)
 		return -ECANCELED;
-	return admit(conn, &client);
+	return admit(conn, &client, &destination);
 }
 
 /* A header that is longer than the first look; its buffer is off the stack of all others. */

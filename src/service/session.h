@@ -69,6 +69,7 @@ struct session {
 	bool client_ended : 1;     /* the end of its input was read */
 	bool hangup_seen : 1;      /* a short read no longer means that an edge will tell of what is left */
 	bool broken : 1;           /* it was reset */
+	bool cut_off : 1;          /* it will be reset when it is closed, for it can't get all that it was sent */
 	bool woken : 1;            /* by cp_wake(), and no cp_sleep() has said so yet */
 	int16_t verdict;           /* of the last serve() */
 	int16_t verdict_errno;

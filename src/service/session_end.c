@@ -162,7 +162,7 @@ is_beyond_lingering(const struct session *session)
 	case CONN_END_DRAIN:
 		return true;
 	default:
-		return session->client_ended;
+		return session->client_ended || session->cut_off;
 	}
 }
 

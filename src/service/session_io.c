@@ -244,10 +244,9 @@ cp_state(const struct cp_conn *conn)
 	return session_from_public(conn)->conn.from.route->state.data;
 }
 
-socklen_t
-cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address)
+static socklen_t
+sockaddr_from_peer(const struct peer *peer, struct sockaddr_storage *address)
 {
-	const struct peer *peer = &session_from_public(conn)->conn.from.peer;
 	struct sockaddr_in *in4 = (struct sockaddr_in *)address;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
 
@@ -268,10 +267,19 @@ cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address)
 }
 
 socklen_t
+cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address)
+{
+	return sockaddr_from_peer(&session_from_public(conn)->conn.from.peer, address);
+}
+
+socklen_t
 cp_local(const struct cp_conn *conn, struct sockaddr_storage *address)
 {
+	const struct conn_proxied *proxied = session_from_public(conn)->conn.proxied;
 	socklen_t length = sizeof(*address);
 
+	if (proxied != NULL && proxied->destination.family != AF_UNSPEC)
+		return sockaddr_from_peer(&proxied->destination, address);
 	if (getsockname(session_from_public(conn)->conn.from.fd, (struct sockaddr *)address, &length) == 0)
 		return length;
 	*address = (struct sockaddr_storage){.ss_family = AF_UNSPEC};

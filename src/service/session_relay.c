@@ -46,6 +46,13 @@ session_relay_close(struct session *session)
 	session->conn.bytes_out += relay->ends[RELAY_CLIENT].sent;
 	session->client_ended |= relay->ends[RELAY_CLIENT].ended;
 	session->hangup_seen |= relay->ends[RELAY_CLIENT].hangup_seen;
+	/* What was held for a side is lost: its stream must not look whole. */
+	if (relay->ends[RELAY_SERVER].held != NULL)
+		break_off(server_fd);
+	if (relay->ends[RELAY_CLIENT].held != NULL) {
+		break_off(session->conn.from.fd);
+		session->cut_off = true;
+	}
 	loop_forget(&session->sched->loop, &relay->watch);
 	fd_close(&server_fd);
 	relay_free(&session->relay);

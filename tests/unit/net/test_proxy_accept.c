@@ -180,7 +180,7 @@ START_TEST(the_record_names_client_and_proxy)
 	proxy = conn.from.peer;
 	say(LINE, strlen(LINE), strlen(LINE));
 	ck_assert_int_eq(conn_read_proxy_header(&conn), 1);
-	ck_assert_mem_eq(conn.proxy, &proxy, sizeof(proxy));
+	ck_assert_mem_eq(&conn.proxied->proxy, &proxy, sizeof(proxy));
 	ck_assert_ptr_nonnull(strstr(finish(), "from 203.0.113.1:5000 on listener 'web' closed: service"));
 }
 END_TEST

@@ -359,6 +359,35 @@ START_TEST(one_that_takes_nothing_ends)
 }
 END_TEST
 
+/* Reads to the end, which must be a reset. */
+static void
+expect_cut_off_at(int fd)
+{
+	static char block[16 * KIB];
+	ssize_t n;
+
+	do {
+		n = recv(fd, block, sizeof(block), MSG_DONTWAIT);
+	} while (n > 0);
+	ck_assert_int_eq(n, -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+}
+
+START_TEST(a_stream_that_loses_bytes_does_not_look_whole)
+{
+	begin_relaying(true, "idle_timeout = \"3s\"; send_timeout = \"0s\";");
+	fill(_i == 0 ? server : served.client);
+	rig_pass_ms(3000);
+	if (_i == 0) {
+		finish(CONN_END_IDLE);
+		expect_cut_off_at(served.client);
+	} else {
+		expect_cut_off_at(server);
+		close_and_finish(CONN_END_IDLE);
+	}
+}
+END_TEST
+
 START_TEST(a_lifetime_ends_one_that_moves)
 {
 	begin_relaying(false, "lifetime = \"10s\";");

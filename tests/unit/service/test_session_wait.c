@@ -521,10 +521,16 @@ START_TEST(behind_a_proxy_the_peer_is_the_client)
 		ck_assert_uint_eq(peer_length, sizeof(*in4));
 		ck_assert_str_eq(inet_ntop(AF_INET, &in4->sin_addr, text, sizeof(text)), "203.0.113.1");
 		ck_assert_int_eq(ntohs(in4->sin_port), 5000);
+		ck_assert_uint_eq(local_length, sizeof(*in4));
+		in4 = (const struct sockaddr_in *)&local;
+		ck_assert_str_eq(inet_ntop(AF_INET, &in4->sin_addr, text, sizeof(text)), "192.0.2.2");
+		ck_assert_int_eq(ntohs(in4->sin_port), 80);
 	} else {
 		ck_assert_uint_eq(peer_length, sizeof(*in6));
 		ck_assert_str_eq(inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)), "2001:db8::7");
 		ck_assert_int_eq(ntohs(in6->sin6_port), 5001);
+		in6 = (const struct sockaddr_in6 *)&local;
+		ck_assert_str_eq(inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)), "2001:db8::8");
 	}
 	close_and_finish();
 }
