@@ -582,6 +582,7 @@ main(void)
 	tcase_add_test(tc, an_idle_one_ends);
 	tcase_add_loop_test(tc, a_half_closed_one_ends, 0, 2);
 	tcase_add_loop_test(tc, one_that_takes_nothing_ends, 0, 4);
+	tcase_add_loop_test(tc, a_stream_that_loses_bytes_does_not_look_whole, 0, 2);
 	tcase_add_test(tc, a_lifetime_ends_one_that_moves);
 	tcase_add_loop_test(tc, a_stop_ends_it, 0, 2);
 	tc = relay_case(suite, "resets");
