@@ -9,7 +9,7 @@
  * The calls return as their system calls do: a count or 0, else -1 with errno: ETIMEDOUT when a deadline of the
  * listener has passed (idle_timeout, send_timeout), ECANCELED when the connection must end (lifetime, a stop):
  * every later call then fails with ECANCELED too, and the handler returns.
- * All of them are for the fiber that serve() runs on, but for cp_wake().
+ * All of them are for the fiber that serve() runs on, but for cp_wake() and cp_log().
  */
 #ifndef CONNPOOLD_HANDLER_H
 #define CONNPOOLD_HANDLER_H
@@ -193,6 +193,14 @@ extern const struct cp_handler connpoold_handler;
 
 /* Some bytes, at least 1, at most size; 0: the client has ended its side. -1: errno. */
 ssize_t cp_recv(struct cp_conn *conn, void *buf, size_t size);
+/* All of size, or what there was before the client ended its side: 0 to size. -1: errno (some of it may have come). */
+ssize_t cp_recv_exactly(struct cp_conn *conn, void *buf, size_t size);
+/*
+ * A line with its '\n' (the last one of the input may have none), and a NUL behind it: its length, at most size - 1; 0:
+ * the client has ended its side. Nothing beyond the line is read. -1: errno, and buf holds, with a NUL, what was read
+ * of the line; EMSGSIZE: that is size - 1 bytes without an end of line, and the rest of it comes next.
+ */
+ssize_t cp_read_line(struct cp_conn *conn, char *buf, size_t size);
 
 /*
  * All of it: returns size, or -1 with errno (some of it may have been sent; EPIPE and ECONNRESET: the client is gone).
@@ -201,6 +209,35 @@ ssize_t cp_send(struct cp_conn *conn, const void *buf, size_t size);
 
 /* Formats and sends; at most 4095 bytes, longer is -1 with EMSGSIZE and nothing sent. */
 ssize_t cp_printf(struct cp_conn *conn, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Sends count bytes of a file from *offset on, without reading them into the process where the kernel can, and moves
+ * *offset on by what was sent (offset NULL: from where fd stands, and moves that). Count, or fewer where the file ends.
+ * -1: errno of either side (some of it may have been sent). Reading a file may block the worker as read(2) does.
+ */
+ssize_t cp_send_file(struct cp_conn *conn, int fd, off_t *offset, size_t count);
+
+/* Ends our side: the client reads what was sent, then the end; what it sends can still be read. 0 or -1 with errno. */
+int cp_shutdown(struct cp_conn *conn);
+
+/*
+ * A deadline for this connection alone, instead of the listener's: ms from 1 on; -1: none; 0: the listener's again. Any
+ * other number is -1 with EINVAL. LIFETIME counts from the connection's start, the others from the last byte that
+ * moved.
+ */
+enum cp_timeout {
+	CP_TIMEOUT_IDLE,     /* idle_timeout */
+	CP_TIMEOUT_SEND,     /* send_timeout */
+	CP_TIMEOUT_LIFETIME, /* lifetime */
+};
+int cp_set_timeout(struct cp_conn *conn, enum cp_timeout which, int ms);
+
+/*
+ * Connects to "tcp:NUMBER:PORT", "tcp:[V6 NUMBER]:PORT", "unix:PATH" or "unix:@NAME" within timeout_ms (-1: the
+ * kernel's own time). A stream socket, non-blocking and close-on-exec, to be closed by the handler (cp_relay() takes
+ * it); -1: errno, EINVAL for any other address: names are for getaddrinfo(3) under cp_blocking().
+ */
+int cp_connect(struct cp_conn *conn, const char *address, int timeout_ms);
 
 /*
  * Waits until fd, a descriptor of the handler's own, is ready for one of events (POLLIN, POLLOUT of poll(2)); at most
@@ -215,6 +252,13 @@ int cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms);
 int cp_sleep(struct cp_conn *conn, int timeout_ms);
 /* Any thread: ends the sleep that the connection is in, or its next one. It must not have ended (cp_at_end). */
 void cp_wake(struct cp_conn *conn);
+
+/*
+ * Runs fn(arg), which may block, on a helper thread, and waits until it has returned: only this connection waits, also
+ * when it must end meanwhile (the next call says so). No call for a fiber may be made in fn. 0: it has run; -1: it has
+ * not and will not, errno; EAGAIN: more than the process takes at once.
+ */
+int cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg);
 
 /*
  * Hands the client and fd, a connected non-blocking stream socket, to the engine, which passes on bytes both ways, ends
@@ -238,12 +282,31 @@ void *cp_state(const struct cp_conn *conn);
 void *cp_worker_state(struct cp_conn *conn);
 /* Adds n to the handler's counter of that index in counters. Never waits. */
 void cp_count(const struct cp_conn *conn, unsigned index, uint64_t n);
+/* The name of its listener, valid as long as it is; its number, of which there is no second one while the daemon runs.
+ */
+const char *cp_listener(const struct cp_conn *conn);
+uint64_t cp_id(const struct cp_conn *conn);
 /*
  * Addresses of the client and of the socket that it came to (behind a trusted proxy: as that said). Returns the length
  * as getpeername(2) does, sizeof(sa_family_t) for a client without an address (unix(7)).
  */
 socklen_t cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address);
 socklen_t cp_local(const struct cp_conn *conn, struct sockaddr_storage *address);
+
+/* As syslog(3) numbers them. */
+enum cp_log_level {
+	CP_LOG_ERROR = 3,
+	CP_LOG_WARNING = 4,
+	CP_LOG_NOTICE = 5,
+	CP_LOG_INFO = 6,
+	CP_LOG_DEBUG = 7,
+};
+/*
+ * A line in the daemon's log, with the connection's fields. Never waits; errno stays. For what the operator has to do
+ * something about: what any client can bring about a million times is better counted. Also under cp_blocking().
+ */
+void cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* The daemon is stopping: a handler whose work has no end of its own should come to one. */
 bool cp_draining(const struct cp_conn *conn);

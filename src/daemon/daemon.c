@@ -27,6 +27,7 @@
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
+#include "service/blocking.h"
 #include "upstream/upstreams.h"
 
 /* After the drain: handlers that were told to end and do not are left behind with the process. */
@@ -347,6 +348,8 @@ serve(struct daemon *daemon)
 static void
 close_all(struct daemon *daemon)
 {
+	/* No connection is left, and with it no call on a helper thread. */
+	blocking_stop();
 	upstreams_free(&daemon->upstreams);
 	conf_unref(&daemon->conf);
 	systemd_sockets_fini(&daemon->passed);

@@ -164,6 +164,13 @@ describe_peer(int fd, const struct peer *peer, char text[ADDRESS_TEXT_MAX])
 		peer_format(peer, text);
 }
 
+const char *
+conn_describe_client(const struct conn *conn, char text[ADDRESS_TEXT_MAX])
+{
+	describe_peer(conn->from.fd, &conn->from.peer, text);
+	return text;
+}
+
 /* Kept and not asked of the socket: one that both sides have ended knows its peer no more (getpeername(2)). */
 static void
 add_proxy(struct log_record *record, const struct conn *conn)
@@ -191,7 +198,7 @@ log_closed(const struct conn *conn, uint64_t now_ns)
 	struct log_record record;
 	char client[ADDRESS_TEXT_MAX];
 
-	describe_peer(conn->from.fd, &conn->from.peer, client);
+	conn_describe_client(conn, client);
 	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
 		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
 		"%.1f ms%s%s)",

@@ -111,6 +111,9 @@ bool accepted_is_reset(const struct accepted *accepted);
 /* Begins a connection on a worker: takes accepted over (fd, route). conn is zeroed memory. */
 void conn_open(struct conn *conn, struct accepted *accepted, uint16_t worker, uint64_t now_ns);
 
+/* CLIENT= of its records: "192.0.2.1:4711", "unix:pid=12,uid=0". Returns text. */
+const char *conn_describe_client(const struct conn *conn, char text[ADDRESS_TEXT_MAX]);
+
 /* Notes why it ends; only the first cause is kept. */
 void conn_set_end(struct conn *conn, enum conn_end end);
 

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += src/service/libservice.a
 src_service_libservice_a_SOURCES = \
 	src/service/binding.c src/service/binding.h \
+	src/service/blocking.c src/service/blocking.h \
 	src/service/chargen.c \
 	src/service/daytime.c \
 	src/service/discard.c \
@@ -12,6 +13,9 @@ src_service_libservice_a_SOURCES = \
 	src/service/registry.c src/service/registry.h \
 	src/service/services.h \
 	src/service/session.c src/service/session.h src/service/session_parts.h \
+	src/service/session_blocking.c \
+	src/service/session_bytes.c \
+	src/service/session_calls.c \
 	src/service/session_end.c \
 	src/service/session_io.c \
 	src/service/session_relay.c \
@@ -23,6 +27,8 @@ connpooldinclude_HEADERS = include/connpoold/handler.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = connpoold.pc
 
-# What a module may call is to be seen in the programs that load one: the names that handler.h makes visible.
-EXPORT_CALLS = -Wl,--dynamic-list=$(top_srcdir)/src/service/module.syms
+# What a module may call is to be seen in the programs that load one: the names that handler.h makes visible. Those that
+# nothing of ours calls would stay behind in the archive: one of each file.
+EXPORT_CALLS = -Wl,--dynamic-list=$(top_srcdir)/src/service/module.syms \
+	-Wl,--undefined=cp_recv_exactly,--undefined=cp_log,--undefined=cp_blocking
 EXTRA_DIST += src/service/module.syms

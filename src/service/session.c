@@ -77,7 +77,7 @@ waits_to_send(const struct session *session)
 static uint64_t
 lifetime_end_ms(const struct session *session)
 {
-	uint64_t lifetime_ms = session_rule(session)->lifetime_ms;
+	uint64_t lifetime_ms = session_lifetime_ms(session);
 
 	return lifetime_ms > 0 ? session->conn.started_ns / 1000000 + lifetime_ms : UINT64_MAX;
 }
@@ -86,12 +86,11 @@ lifetime_end_ms(const struct session *session)
 static uint64_t
 progress_end_ms(const struct session *session)
 {
-	const struct conf_listener *rule = session_rule(session);
-	uint64_t limit_ms = waits_to_send(session) ? rule->send_timeout_ms : rule->idle_timeout_ms;
+	uint64_t limit_ms = waits_to_send(session) ? session_send_ms(session) : session_idle_ms(session);
 
 	switch ((enum session_state)session->state) {
 	case SESSION_HEADER:
-		limit_ms = rule->proxy_timeout_ms;
+		limit_ms = session_rule(session)->proxy_timeout_ms;
 		break;
 	case SESSION_WAITING:
 		if (session->wait->what != WAIT_INPUT && session->wait->what != WAIT_OUTPUT)

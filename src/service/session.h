@@ -57,6 +57,7 @@ struct session {
 	struct session_wait *wait; /* in WAITING: what for; on the fiber's stack */
 	struct relay *relay;       /* from cp_relay() on; owned, as is its server's descriptor */
 	uint64_t active_ms;        /* when bytes last moved */
+	int32_t timeouts_ms[3];    /* by enum cp_timeout, from cp_set_timeout(); 0: the listener's; -1: none */
 	uint32_t lingered_bytes;   /* drained */
 	uint16_t error;            /* what every cp_ call fails with from now on; 0: nothing */
 	uint8_t state;             /* enum session_state; session_set_state() alone writes it */

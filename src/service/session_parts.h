@@ -5,7 +5,8 @@
  *   session.c        when the handler runs, when it waits, what wakes it
  *   session_end.c    how a connection ends: lingering, its place given back
  *   session_io.c     the calls of handler.h: the first ones, and waiting
- *   session_calls.c  the others, made from these and from blocking.c
+ *   session_bytes.c, session_calls.c, session_blocking.c
+ *                    the others, made from these
  *   session_relay.c  cp_relay(), and the connection's life after it
  *
  * Everything is on the connection's worker; "fiber" below: on its fiber, where it may wait.
@@ -27,7 +28,8 @@ enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE, WAIT_BLOCK
 /* On the stack of the fiber that waits. */
 struct session_wait {
 	enum session_waits_for what;
-	/* FD, WAKE, BLOCKING: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by the listener's rule */
+	/* FD, WAKE, BLOCKING: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by session_idle_ms() and its kin
+	 */
 	uint64_t end_ms;
 	/* May it be let go on, because it must end? NULL: at any time. False: it will be resumed, later. */
 	bool (*let_go)(struct session_wait *wait);
@@ -51,6 +53,35 @@ static inline const struct conf_listener *
 session_rule(const struct session *session)
 {
 	return session->conn.from.route->rule;
+}
+
+/* Of these two the one that is in force, as the config has it: 0 is none. */
+static inline uint64_t
+session_timeout_ms(const struct session *session, enum cp_timeout which, uint64_t rule_ms)
+{
+	int32_t own_ms = session->timeouts_ms[which];
+
+	if (own_ms == 0)
+		return rule_ms;
+	return own_ms > 0 ? (uint64_t)own_ms : 0;
+}
+
+static inline uint64_t
+session_idle_ms(const struct session *session)
+{
+	return session_timeout_ms(session, CP_TIMEOUT_IDLE, session_rule(session)->idle_timeout_ms);
+}
+
+static inline uint64_t
+session_send_ms(const struct session *session)
+{
+	return session_timeout_ms(session, CP_TIMEOUT_SEND, session_rule(session)->send_timeout_ms);
+}
+
+static inline uint64_t
+session_lifetime_ms(const struct session *session)
+{
+	return session_timeout_ms(session, CP_TIMEOUT_LIFETIME, session_rule(session)->lifetime_ms);
 }
 
 /* ---- session.c ------------------------------------------------------------------------ */

@@ -105,16 +105,17 @@ uint64_t
 session_relay_end_ms(const struct session *session)
 {
 	const struct relay *relay = session->relay;
-	const struct conf_listener *rule = session_rule(session);
+	uint64_t idle_ms = session_idle_ms(session);
+	uint64_t send_ms = session_send_ms(session);
 	uint64_t stalled_ms = relay_stalled_since_ms(relay);
 	uint64_t end_ms = UINT64_MAX;
 
-	if (rule->idle_timeout_ms > 0)
-		end_ms = relay->moved_ms + rule->idle_timeout_ms;
+	if (idle_ms > 0)
+		end_ms = relay->moved_ms + idle_ms;
 	if (relay->first_end >= 0 && relay->half_closed_ms > 0 && relay->moved_ms + relay->half_closed_ms < end_ms)
 		end_ms = relay->moved_ms + relay->half_closed_ms;
-	if (stalled_ms != UINT64_MAX && rule->send_timeout_ms > 0 && stalled_ms + rule->send_timeout_ms < end_ms)
-		end_ms = stalled_ms + rule->send_timeout_ms;
+	if (stalled_ms != UINT64_MAX && send_ms > 0 && stalled_ms + send_ms < end_ms)
+		end_ms = stalled_ms + send_ms;
 	return end_ms;
 }
 
@@ -122,11 +123,11 @@ enum conn_end
 session_relay_timeout(const struct session *session)
 {
 	const struct relay *relay = session->relay;
-	const struct conf_listener *rule = session_rule(session);
+	uint64_t send_ms = session_send_ms(session);
 	uint64_t stalled_ms = relay_stalled_since_ms(relay);
 	uint64_t now_ms = now_ms_of(session);
 
-	if (stalled_ms != UINT64_MAX && rule->send_timeout_ms > 0 && stalled_ms + rule->send_timeout_ms <= now_ms)
+	if (stalled_ms != UINT64_MAX && send_ms > 0 && stalled_ms + send_ms <= now_ms)
 		return CONN_END_SEND_TIMEOUT;
 	if (relay->first_end >= 0 && relay->half_closed_ms > 0 && relay->moved_ms + relay->half_closed_ms <= now_ms)
 		return CONN_END_HALF_CLOSED;

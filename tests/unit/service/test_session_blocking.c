@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_session_blocking - cp_blocking(): that only its connection waits, what that one may count on when it must end
+ * meanwhile, and when it is refused.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdbool.h>
+
+#include "service/blocking.h"
+#include "sessionrig.h"
+
+#define NOTES_MAX 64
+#define IDLE_MS 5000
+#define IDLE "idle_timeout = \"5s\";"
+
+static struct served served;
+static ssize_t results[NOTES_MAX];
+static int errors[NOTES_MAX];
+static unsigned count;
+
+static void
+reset_notes(void)
+{
+	count = 0;
+}
+
+static ssize_t
+note(ssize_t result)
+{
+	ck_assert_uint_lt(count, NOTES_MAX);
+	errors[count] = result < 0 ? errno : 0;
+	results[count++] = result;
+	return result;
+}
+
+static void
+expect_result(unsigned i, ssize_t result, int error)
+{
+	ck_assert_uint_gt(count, i);
+	ck_assert_int_eq(results[i], result);
+	ck_assert_int_eq(errors[i], error);
+}
+
+static void
+close_and_finish(void)
+{
+	served_close(&served);
+	rig_pass_ms(LINGER_GLANCE_MS);
+	served_finish(&served);
+}
+
+static void
+cancel(void)
+{
+	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
+}
+
+static sem_t begun;
+static sem_t gate;
+static unsigned runs;
+
+static void
+set_up_blocking(void)
+{
+	ck_assert_int_eq(sem_init(&begun, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&gate, 0, 0), 0);
+	runs = 0;
+}
+
+static void
+tear_down_blocking(void)
+{
+	blocking_stop();
+	sem_destroy(&begun);
+	sem_destroy(&gate);
+}
+
+static void
+wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) < 0)
+		;
+}
+
+/* Uses the caller's stack, as every fn does. */
+static void
+double_it(void *arg)
+{
+	sem_post(&begun);
+	wait_for(&gate);
+	*(int *)arg *= 2;
+}
+
+static int
+block_twice(struct cp_conn *conn)
+{
+	int number = 21;
+
+	note(cp_blocking(conn, double_it, &number));
+	runs = (unsigned)number;
+	note(cp_blocking(conn, double_it, &number));
+	runs = (unsigned)number;
+	return CP_DONE;
+}
+
+static const struct cp_handler blocks = {.abi = CP_HANDLER_ABI, .name = "blocks", .serve = block_twice};
+
+static bool
+has_noted(void *arg)
+{
+	return count >= *(unsigned *)arg;
+}
+
+static void
+turn_until_noted(unsigned notes)
+{
+	fixture_turn_until(&rig_sched.loop, has_noted, &notes);
+}
+
+START_TEST(a_blocking_call_runs_while_the_loop_turns)
+{
+	served_open(&served, &blocks, IDLE);
+	wait_for(&begun);
+	/* No deadline but the lifetime counts meanwhile. */
+	rig_pass_ms(2 * IDLE_MS);
+	ck_assert_uint_eq(count, 0);
+	sem_post(&gate);
+	turn_until_noted(1);
+	expect_result(0, 0, 0);
+	ck_assert_uint_eq(runs, 42);
+	sem_post(&gate);
+	turn_until_noted(2);
+	ck_assert_uint_eq(runs, 84);
+	close_and_finish();
+}
+END_TEST
+
+START_TEST(what_has_begun_is_waited_for_even_by_one_that_must_end)
+{
+	served_open(&served, &blocks, "lifetime = \"1s\";");
+	wait_for(&begun);
+	if (_i == 0)
+		rig_pass_ms(3000);
+	else
+		cancel();
+	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
+	ck_assert_uint_eq(count, 0);
+	sem_post(&gate);
+	turn_until_noted(2);
+	expect_result(0, 0, 0);
+	expect_result(1, -1, ECANCELED);
+	ck_assert_uint_eq(runs, 42);
+	close_and_finish();
+	served_expect_end(&served, _i == 0 ? CONN_END_LIFETIME : CONN_END_DRAIN);
+}
+END_TEST
+
+static struct blocking_job jobs[BLOCKING_THREADS_MAX + BLOCKING_QUEUE_MAX];
+static unsigned done;
+
+static void
+hold_thread(void *arg)
+{
+	(void)arg;
+	sem_post(&begun);
+	wait_for(&gate);
+}
+
+static void
+on_done(struct loop *loop, struct task *task)
+{
+	(void)loop;
+	(void)task;
+	blocking_settle();
+	done++;
+}
+
+static bool
+are_done(void *arg)
+{
+	return done == *(unsigned *)arg;
+}
+
+/* All threads are held, and so many wait. */
+static void
+hold_all_threads(unsigned waiting)
+{
+	done = 0;
+	for (unsigned i = 0; i < BLOCKING_THREADS_MAX + waiting; i++) {
+		jobs[i] = (struct blocking_job){.fn = hold_thread, .loop = &rig_sched.loop, .done.fn = on_done};
+		ck_assert_int_eq(blocking_submit(&jobs[i]), 0);
+	}
+	for (unsigned i = 0; i < BLOCKING_THREADS_MAX; i++)
+		wait_for(&begun);
+}
+
+static void
+release_threads(unsigned waiting)
+{
+	unsigned all = BLOCKING_THREADS_MAX + waiting;
+
+	for (unsigned i = 0; i < all; i++)
+		sem_post(&gate);
+	fixture_turn_until(&rig_sched.loop, are_done, &all);
+}
+
+START_TEST(what_has_not_begun_is_taken_back_from_one_that_must_end)
+{
+	hold_all_threads(0);
+	served_open(&served, &blocks, "");
+	rig_turn_some();
+	ck_assert_uint_eq(count, 0);
+	cancel();
+	expect_result(0, -1, ECANCELED);
+	expect_result(1, -1, ECANCELED);
+	ck_assert_uint_eq(runs, 21);
+	release_threads(0);
+	close_and_finish();
+	served_expect_end(&served, CONN_END_DRAIN);
+}
+END_TEST
+
+START_TEST(one_call_more_than_can_wait_is_eagain)
+{
+	hold_all_threads(BLOCKING_QUEUE_MAX);
+	served_open(&served, &blocks, "");
+	expect_result(0, -1, EAGAIN);
+	ck_assert_uint_eq(runs, 21);
+	release_threads(BLOCKING_QUEUE_MAX);
+	close_and_finish();
+}
+END_TEST
+
+static int
+block_at_once(struct cp_conn *conn)
+{
+	int number = 1;
+
+	sem_post(&gate);
+	note(cp_blocking(conn, double_it, &number));
+	runs += (unsigned)number;
+	return CP_DONE;
+}
+
+static const struct cp_handler blocks_at_once = {.abi = CP_HANDLER_ABI, .name = "many", .serve = block_at_once};
+
+START_TEST(many_connections_have_each_its_own_result)
+{
+	static struct served all[40];
+
+	fixture_open("", "", &blocks_at_once);
+	for (unsigned i = 0; i < 40; i++)
+		served_begin(&all[i]);
+	turn_until_noted(40);
+	ck_assert_uint_eq(runs, 80);
+	for (unsigned i = 0; i < 40; i++)
+		served_close(&all[i]);
+	rig_pass_ms(LINGER_GLANCE_MS);
+	for (unsigned i = 0; i < 40; i++)
+		served_finish(&all[i]);
+}
+END_TEST
+
+static TCase *
+calls_case(Suite *suite, const char *name)
+{
+	TCase *tc = rig_case(suite, name);
+
+	tcase_add_checked_fixture(tc, reset_notes, NULL);
+	return tc;
+}
+
+int
+main(void)
+{
+	Suite *suite = suite_create("service/session_blocking");
+	TCase *tc = calls_case(suite, "cp_blocking");
+
+	tcase_add_checked_fixture(tc, set_up_blocking, tear_down_blocking);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, a_blocking_call_runs_while_the_loop_turns);
+	tcase_add_loop_test(tc, what_has_begun_is_waited_for_even_by_one_that_must_end, 0, 2);
+	tcase_add_test(tc, what_has_not_begun_is_taken_back_from_one_that_must_end);
+	tcase_add_test(tc, one_call_more_than_can_wait_is_eagain);
+	tcase_add_test(tc, many_connections_have_each_its_own_result);
+	return fixture_run(suite);
+}
