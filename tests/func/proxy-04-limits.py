@@ -5,8 +5,8 @@ import errno
 import os
 import threading
 
-from cpharness import LIMIT, SLOWNESS, expect, expect_equal, main
-from proxylib import Backend, ask, ask_on, digest, parts, proxied, recv_line, who, who_once
+from cpharness import LIMIT, SLOWNESS, eventually, expect, expect_equal, main
+from proxylib import Backend, accept_queue, ask, ask_on, digest, parts, proxied, recv_line, who, who_once
 from soaklib import FULL, Sums, holdable, size
 
 CROWD = holdable(max(60, size(400, 2000)))
@@ -26,23 +26,27 @@ def expect_full(daemon):
     return record
 
 
-def crowd(daemon, count):
+def crowd(daemon, count, when_all_are_here=None):
     """All of them at once; each says its number. Their answers, in that order."""
     clients = []
     for number in range(count):
         clients.append(daemon.connect("front"))
         clients[-1].send(b"%d\n" % number)
+    if when_all_are_here:
+        when_all_are_here()
     for number, client in enumerate(clients):
         expect_equal(recv_line(client), b"s %d\n" % number, f"answer to client {number}")
         client.close()
 
 
 def test_never_one_connection_more_and_served_in_order():
-    numbers = {}
+    numbers, all_are_here = {}, threading.Event()
 
     def serve(backend, peer):
         line = recv_line(peer)
         numbers[peer.number] = int(line)
+        # The first of them stay until a crowd waits for their places.
+        all_are_here.wait(LIMIT)
         if backend.most < MOST:
             backend.wait(lambda: backend.most >= MOST, "it has as many as it may")
         # It counts them down before it ends them: its count is never too high.
@@ -51,7 +55,13 @@ def test_never_one_connection_more_and_served_in_order():
     with Backend(serve, "s") as backend, \
             proxied([backend.server(f"max_connections = {MOST};")], f"queue_size = {CROWD}; queue_timeout = 0;",
                     "backlog = 4096;", **ONE) as daemon:
-        crowd(daemon, CROWD)
+        def when_all_are_here():
+            backend.wait_accepted(MOST)
+            for port in (daemon.port("front"), backend.port):
+                eventually(lambda port=port: accept_queue(port) == 0, lambda: "somebody is still to be accepted")
+            all_are_here.set()
+
+        crowd(daemon, CROWD, when_all_are_here)
         daemon.wait_accounted(CROWD)
         expect_equal(backend.most, MOST, "the most connections at once")
         expect_equal(backend.accepted, CROWD, "connections")

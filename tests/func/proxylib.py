@@ -316,6 +316,13 @@ class Backend(Place):
         self.wait(lambda: len(self.notes) >= count, f"it has {count} notes")
 
 
+def accept_queue(port):
+    """Connections that are complete and not yet accepted, of a listening socket of 127.0.0.1."""
+    with open("/proc/net/tcp", encoding="ascii") as stream:
+        match = re.search(rf" 0100007F:{port:04X} 0+:0000 0A [0-9A-F]+:([0-9A-F]+)", stream.read())
+    return int(match.group(1), 16)
+
+
 class Deaf(Place):
     """A server whose backlog is full: a connect to it comes to no end."""
 
@@ -341,9 +348,7 @@ class Deaf(Place):
         self.close()
 
     def is_full(self):
-        with open("/proc/net/tcp", encoding="ascii") as stream:
-            match = re.search(rf" 0100007F:{self.port:04X} 0+:0000 0A [0-9A-F]+:([0-9A-F]+)", stream.read())
-        return match is not None and int(match.group(1), 16) >= 1
+        return accept_queue(self.port) >= 1
 
 
 class Program(Place):
