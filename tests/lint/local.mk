@@ -3,6 +3,7 @@
 LINT_TESTS = \
 	tests/lint/check-catalog \
 	tests/lint/check-format \
+	tests/lint/check-header \
 	tests/lint/check-layers \
 	tests/lint/check-man \
 	tests/lint/check-options \

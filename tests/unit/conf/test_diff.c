@@ -116,6 +116,15 @@ START_TEST(services_are_compared_by_their_options)
 }
 END_TEST
 
+#define SHAPE \
+	"listeners: ( { name = \"a\"; address = \"tcp:*:0\"; service = { type = \"shape\"; kind = \"flat\"; }; } );"
+
+START_TEST(a_service_that_stands_on_something_else_has_changed)
+{
+	expect_lines(SHAPE, SHAPE, (const char *const[]){"listener 'a': service changed, for new connections", NULL});
+}
+END_TEST
+
 START_TEST(long_values_are_left_out)
 {
 	char text[512];
@@ -168,6 +177,7 @@ main(void)
 	tcase_add_test(tc, resolver_is_compared);
 	tcase_add_test(tc, what_waits_says_so);
 	tcase_add_test(tc, services_are_compared_by_their_options);
+	tcase_add_test(tc, a_service_that_stands_on_something_else_has_changed);
 	tcase_add_test(tc, long_values_are_left_out);
 	tc = conffiles_case(suite, "no memory");
 	tcase_add_test(tc, no_memory_leaves_no_lines);

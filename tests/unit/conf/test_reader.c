@@ -161,6 +161,33 @@ START_TEST(service_options_are_checked_as_all_others)
 }
 END_TEST
 
+START_TEST(options_may_hang_on_the_value_of_one)
+{
+	conffiles_expect_good(SERVICE("{ type = \"shape\"; radius = 9; kind = \"round\"; }"));
+	conffiles_expect_good(SERVICE("{ type = \"shape\"; kind = \"flat\"; }"));
+	ck_assert_uint_eq(conffiles_groups_made, 2);
+	conffiles_expect(SERVICE("{ type = \"shape\";\n kind = \"round\";\n radius = 10; }"),
+		"main.conf:4: listeners.(0).service.radius: 10 is out of range, expected a number from 1 to 9 ells");
+	conffiles_expect(SERVICE("{ type = \"shape\"; kind = \"flat\"; radius = 1; }"),
+		"main.conf:2: listeners.(0).service.radius: unknown option, expected one of: type, kind");
+	ck_assert_uint_eq(conffiles_groups, 0);
+}
+END_TEST
+
+START_TEST(what_others_hang_on_is_reported_alone)
+{
+	conffiles_expect(SERVICE("{ type = \"shape\";\n kind = \"none\"; radius = 99; }"),
+		"main.conf:3: listeners.(0).service.kind: \"none\" is no shape for main.conf");
+	conffiles_expect(SERVICE("{ type = \"shape\"; radius = 99; }"),
+		"main.conf:2: listeners.(0).service.kind: is missing, expected a string");
+	conffiles_expect(SERVICE("{ type = \"shape\"; kind = 1; radius = 99; }"),
+		"main.conf:2: listeners.(0).service.kind: is a number, expected a string");
+	conffiles_expect(
+		SERVICE("\"shape\""), "main.conf:2: listeners.(0).service.kind: is missing, expected a string");
+	ck_assert_uint_eq(conffiles_groups, 0);
+}
+END_TEST
+
 START_TEST(names_are_letters_digits_and_three_signs)
 {
 	char text[300];
@@ -199,5 +226,7 @@ main(void)
 	tcase_add_test(tc, service_may_be_short_or_a_section);
 	tcase_add_test(tc, service_that_is_none_is_reported);
 	tcase_add_test(tc, service_options_are_checked_as_all_others);
+	tcase_add_test(tc, options_may_hang_on_the_value_of_one);
+	tcase_add_test(tc, what_others_hang_on_is_reported_alone);
 	return conffiles_run(suite);
 }
