@@ -1,4 +1,4 @@
-dist_man_MANS += man/connpool-client.1 man/connpool-run.1 man/connpoold.8 man/connpoold.conf.5 man/connpoold_handler.7
+dist_man_MANS += man/connpool-client.1 man/connpool-run.1 man/connpoold-import.8 man/connpoold.8 man/connpoold.conf.5 man/connpoold_handler.7
 
 # The calls of handler.h in groups; each call is a name of its group's page.
 CALL_PAGES = man/connpoold_connect.3 man/connpoold_info.3 man/connpoold_recv.3 man/connpoold_send.3 man/connpoold_wait.3

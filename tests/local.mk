@@ -16,6 +16,7 @@ include tests/unit/pool/local.mk
 include tests/unit/service/local.mk
 include tests/unit/daemon/local.mk
 include tests/unit/client/local.mk
+include tests/unit/import/local.mk
 include tests/unit/run/local.mk
 include tests/modules/local.mk
 include tests/func/local.mk

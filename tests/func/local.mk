@@ -68,3 +68,12 @@ MODULE_TESTS = \
 
 dist_check_SCRIPTS += $(MODULE_TESTS)
 TESTS += $(MODULE_TESTS)
+
+# connpoold-import, with files as packages and their users write them.
+IMPORT_TESTS = \
+	tests/func/import-01-xinetd.py \
+	tests/func/import-02-inetd.py
+EXTRA_DIST += tests/func/importconf.py
+
+dist_check_SCRIPTS += $(IMPORT_TESTS)
+TESTS += $(IMPORT_TESTS)
