@@ -12,6 +12,7 @@
 
 #include "import/arena.h"
 
+CP_PRINTF(2, 0)
 static char *
 format(struct arena *arena, const char *fmt, va_list args)
 {

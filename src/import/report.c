@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 
+CP_PRINTF(4, 0)
 static void
 print_line(FILE *out, struct place place, const char *grade, const char *fmt, va_list args)
 {
