@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The units as systemd's own tools judge them."""
-from boxlib import UNIT, expect, expect_equal, expect_match, main, service, shared
+import os
+import shutil
+
+from boxlib import UNIT, cpharness, expect, expect_equal, expect_match, main, service, shared
 
 LIMIT = 1.5
 
@@ -29,6 +32,23 @@ def test_the_sandbox_holds():
         done = box.run([*inside, "touch", f"{folder}/connpoold-was-here"], check=False)
         expect(done.returncode != 0, f"{folder} is read-only")
     expect_equal(box.run([*inside, "ls", "-A", "/home"], check=False).stdout, "", "what is seen of /home")
+
+
+def test_modules_are_loaded_in_the_sandbox():
+    box = shared()
+    folder = f"{box.prefix}/lib/connpoold"
+    os.makedirs(box.path(folder), exist_ok=True)
+    for name, answer in (("probe-one", "one"), ("probe-two", "two")):
+        built = os.path.join(cpharness.TOP_BUILDDIR, "tests", "modules", name + ".so")
+        shutil.copy(built, box.path(f"{folder}/probe.so"))
+        if name == "probe-one":
+            box = service(listeners='{ name = "m"; address = "tcp:127.0.0.1:7007"; '
+                                    'service = { type = "module"; path = "probe.so"; }; }')
+        else:
+            box.systemctl("reload", UNIT)
+        # A relative path that is not beside the configuration is one in LIBDIR/connpoold.
+        expect_equal(box.run(["connpool-client", "send", "tcp:127.0.0.1:7007", "reply"]).stdout.strip(), answer,
+                     f"answer of {name}")
 
 
 main(globals())
