@@ -27,8 +27,6 @@ connpooldinclude_HEADERS = include/connpoold/handler.h
 pkgconfigdir = $(libdir)/pkgconfig
 pkgconfig_DATA = connpoold.pc
 
-# What a module may call is to be seen in the programs that load one: the names that handler.h makes visible. Those that
-# nothing of ours calls would stay behind in the archive: one of each file.
-EXPORT_CALLS = -Wl,--dynamic-list=$(top_srcdir)/src/service/module.syms \
-	-Wl,--undefined=cp_recv_exactly,--undefined=cp_log,--undefined=cp_blocking
+# What a module may call is to be seen in the programs that load one: the names that handler.h makes visible.
+EXPORT_CALLS = -Wl,--dynamic-list=$(top_srcdir)/src/service/module.syms
 EXTRA_DIST += src/service/module.syms
