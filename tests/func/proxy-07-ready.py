@@ -72,7 +72,9 @@ def test_a_server_that_is_not_there_at_first():
 
 def test_they_count_against_the_limit():
     with Backend(who, "s", exact=True) as backend, \
-            proxied([backend.server("ready_connections = 3; max_connections = 3;")], 'queue_timeout = "1h";') as daemon:
+            proxied([backend.server("ready_connections = 3; max_connections = 3;")], 'queue_timeout = "1h";',
+                    # With several, those who came first need not be the first to be served.
+                    pools="main: { workers = 1; };") as daemon:
         backend.wait_active(3)
         for _ in range(5):
             clients = [daemon.connect("front") for _ in range(6)]
