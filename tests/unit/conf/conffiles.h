@@ -7,7 +7,6 @@
 #ifndef CP_TESTS_UNIT_CONF_CONFFILES_H
 #define CP_TESTS_UNIT_CONF_CONFFILES_H
 
-#include <errno.h>
 #include <ftw.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,10 +17,9 @@
 
 #include <check.h>
 
-#include "base/errmsg.h"
-#include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/load.h"
+#include "shape.h"
 
 /* What service "greet" may say. */
 struct greet {
@@ -47,55 +45,6 @@ static const struct option forward_options[] = {
 	OPT_END,
 };
 
-/* What service "shape" may say hangs on its kind: "round" has a radius too, "none" is an error, others have nothing. */
-struct shape {
-	char *kind;
-	uint64_t radius;
-};
-
-static const struct option shape_options[] = {
-	OPT_STRING_REQUIRED(struct shape, kind, "kind", OPTION_NEW_CONNECTIONS, "Which."),
-	OPT_END,
-};
-
-static const struct option round_options[] = {
-	OPT_STRING_REQUIRED(struct shape, kind, "kind", OPTION_NEW_CONNECTIONS, "Which."),
-	OPT_UINT(struct shape, radius, "radius", 1, 9, "3", "ells", OPTION_NEW_CONNECTIONS, "How far."),
-	OPT_END,
-};
-
-/* Groups that were given out and not taken back, and how many there ever were. */
-static unsigned conffiles_groups;
-static unsigned conffiles_groups_made;
-
-static inline int
-conffiles_extend(const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err)
-{
-	struct option_group *group;
-
-	if (strcmp(value, "none") == 0) {
-		errmsg_set(err, "\"%s\" is no shape for %s", value, strrchr(conf_path, '/') + 1);
-		return -EINVAL;
-	}
-	group = mem_zalloc(sizeof(*group));
-	if (group == NULL)
-		return -ENOMEM;
-	group->options = strcmp(value, "round") == 0 ? round_options : shape_options;
-	group->size = sizeof(struct shape);
-	conffiles_groups++;
-	conffiles_groups_made++;
-	*ret_group = group;
-	return 0;
-}
-
-static inline void
-conffiles_retract(const struct option_group **group)
-{
-	mem_free((void *)(uintptr_t)*group);
-	*group = NULL;
-	conffiles_groups--;
-}
-
 static const struct conf_service_type conffiles_types[] = {
 	{.name = "echo", .group = {.path = "service echo", .help = "Sends back."}},
 	{.name = "time", .group = {.path = "service time", .help = "Sends the time."}},
@@ -115,8 +64,8 @@ static const struct conf_service_type conffiles_types[] = {
 			.options = shape_options,
 			.size = sizeof(struct shape)},
 		.extended_by = "kind",
-		.extend = conffiles_extend,
-		.retract = conffiles_retract},
+		.extend = shape_extend,
+		.retract = shape_retract},
 	{.name = NULL},
 };
 

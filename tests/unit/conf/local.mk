@@ -37,3 +37,4 @@ tests_unit_conf_test_source_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/conf/test_suggest
 tests_unit_conf_test_suggest_SOURCES = tests/unit/conf/test_suggest.c tests/unit/conf/conffiles.h
 tests_unit_conf_test_suggest_LDADD = $(UNIT_LIBS)
+EXTRA_DIST += tests/unit/conf/shape.h

@@ -165,12 +165,12 @@ START_TEST(options_may_hang_on_the_value_of_one)
 {
 	conffiles_expect_good(SERVICE("{ type = \"shape\"; radius = 9; kind = \"round\"; }"));
 	conffiles_expect_good(SERVICE("{ type = \"shape\"; kind = \"flat\"; }"));
-	ck_assert_uint_eq(conffiles_groups_made, 2);
+	ck_assert_uint_eq(shape_groups_made, 2);
 	conffiles_expect(SERVICE("{ type = \"shape\";\n kind = \"round\";\n radius = 10; }"),
 		"main.conf:4: listeners.(0).service.radius: 10 is out of range, expected a number from 1 to 9 ells");
 	conffiles_expect(SERVICE("{ type = \"shape\"; kind = \"flat\"; radius = 1; }"),
 		"main.conf:2: listeners.(0).service.radius: unknown option, expected one of: type, kind");
-	ck_assert_uint_eq(conffiles_groups, 0);
+	ck_assert_uint_eq(shape_groups, 0);
 }
 END_TEST
 
@@ -184,7 +184,7 @@ START_TEST(what_others_hang_on_is_reported_alone)
 		"main.conf:2: listeners.(0).service.kind: is a number, expected a string");
 	conffiles_expect(
 		SERVICE("\"shape\""), "main.conf:2: listeners.(0).service.kind: is missing, expected a string");
-	ck_assert_uint_eq(conffiles_groups, 0);
+	ck_assert_uint_eq(shape_groups, 0);
 }
 END_TEST
 
