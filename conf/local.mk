@@ -17,3 +17,16 @@ uninstall-local:
 		rm -f '$(DESTDIR)$(sampledir)/connpoold.conf'; \
 	fi
 	rmdir '$(DESTDIR)$(sampledir)' 2>/dev/null || true
+
+# Include files to copy from, each for one use.
+recipesdir = $(docdir)/recipes
+dist_recipes_DATA = \
+	conf/recipes/checkmk-agent.conf \
+	conf/recipes/ctf-challenge.conf \
+	conf/recipes/galera-clustercheck.conf \
+	conf/recipes/git-daemon.conf \
+	conf/recipes/livestatus.conf \
+	conf/recipes/nrpe.conf \
+	conf/recipes/port-redirect.conf \
+	conf/recipes/rsync.conf \
+	conf/recipes/vnc.conf

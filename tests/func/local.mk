@@ -69,10 +69,11 @@ MODULE_TESTS = \
 dist_check_SCRIPTS += $(MODULE_TESTS)
 TESTS += $(MODULE_TESTS)
 
-# connpoold-import, with files as packages and their users write them.
+# connpoold-import, with files as packages and their users write them; and the recipes of conf/recipes/.
 IMPORT_TESTS = \
 	tests/func/import-01-xinetd.py \
-	tests/func/import-02-inetd.py
+	tests/func/import-02-inetd.py \
+	tests/func/recipes-01.py
 EXTRA_DIST += tests/func/importconf.py
 
 dist_check_SCRIPTS += $(IMPORT_TESTS)
