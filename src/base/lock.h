@@ -8,13 +8,13 @@
  *
  * THE LOCK TABLE
  *   rank             lock                     protects
- *   LOCK_MODULES     the list in module.c     which modules are loaded
  *   LOCK_POOL        struct pool .lock        the list of workers, growing and shrinking
  *   LOCK_QUEUE       struct queue .lock       the ring of accepted connections
  *   LOCK_SOURCES     struct sources .lock     connections counted by source address
  *   LOCK_UPSTREAM    struct upstream .lock    its servers, their places, the clients that wait for one
  *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
+ *   LOCK_MODULES     the list in module.c     which modules are loaded
  *   LOCK_LOG         the log's ring list      which threads have a ring
  */
 #ifndef CP_BASE_LOCK_H
@@ -24,13 +24,13 @@
 #include <stdbool.h>
 
 enum lock_rank {
-	LOCK_MODULES = 6,
 	LOCK_POOL = 10,
 	LOCK_QUEUE = 20,
 	LOCK_SOURCES = 30,
 	LOCK_UPSTREAM = 34,
 	LOCK_BLOCKING = 35,
 	LOCK_LOOP = 36,
+	LOCK_MODULES = 38,
 	LOCK_LOG = 40,
 };
 

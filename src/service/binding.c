@@ -192,6 +192,12 @@ cp_count(const struct cp_conn *conn, unsigned index, uint64_t n)
 	atomic_fetch_add_explicit(&binding->counters[index], n, memory_order_relaxed);
 }
 
+const struct binding *
+binding_of_state(const struct route_state *state)
+{
+	return state->release == release ? state->owner : NULL;
+}
+
 uint64_t
 binding_counter(const struct binding *binding, unsigned index, const char **ret_name)
 {

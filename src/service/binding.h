@@ -29,6 +29,9 @@ bool binding_is_needed(const struct cp_handler *handler);
 CP_MUST_CHECK int binding_new(const struct cp_handler *handler, const void *settings, const char *listener,
 	struct route_state *ret_state, struct errmsg *err);
 
+/* Whose state it is; NULL: of a handler that needs no binding. Borrowed while the route is held. */
+const struct binding *binding_of_state(const struct route_state *state);
+
 /*
  * The counter of that index and, in *ret_name, what it is called; a *ret_name of NULL: there are no more. Any thread.
  */

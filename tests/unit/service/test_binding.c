@@ -206,7 +206,9 @@ START_TEST(counters_add_up)
 	served_begin(&served);
 	served_close(&served);
 	served_finish(&served);
-	binding = fixture.route->state.owner;
+	binding = binding_of_state(&fixture.route->state);
+	ck_assert_ptr_nonnull(binding);
+	ck_assert_ptr_null(binding_of_state(&(struct route_state){.data = calls, .release = mem_free}));
 	ck_assert_uint_eq(binding_counter(binding, 0, &name), 0);
 	ck_assert_str_eq(name, "none");
 	ck_assert_uint_eq(binding_counter(binding, 1, &name), 6);
