@@ -185,17 +185,24 @@ are_done(void *arg)
 	return done == *(unsigned *)arg;
 }
 
-/* All threads are held, and so many wait. */
+static void
+hold_threads(unsigned first, unsigned number)
+{
+	for (unsigned i = first; i < first + number; i++) {
+		jobs[i] = (struct blocking_job){.fn = hold_thread, .loop = &rig_sched.loop, .done.fn = on_done};
+		ck_assert_int_eq(blocking_submit(&jobs[i]), 0);
+	}
+}
+
+/* All threads are held, and so many wait: only once each thread has its own is there room for all of these. */
 static void
 hold_all_threads(unsigned waiting)
 {
 	done = 0;
-	for (unsigned i = 0; i < BLOCKING_THREADS_MAX + waiting; i++) {
-		jobs[i] = (struct blocking_job){.fn = hold_thread, .loop = &rig_sched.loop, .done.fn = on_done};
-		ck_assert_int_eq(blocking_submit(&jobs[i]), 0);
-	}
+	hold_threads(0, BLOCKING_THREADS_MAX);
 	for (unsigned i = 0; i < BLOCKING_THREADS_MAX; i++)
 		wait_for(&begun);
+	hold_threads(BLOCKING_THREADS_MAX, waiting);
 }
 
 static void
