@@ -241,7 +241,8 @@ int cp_connect(struct cp_conn *conn, const char *address, int timeout_ms);
 
 /*
  * Waits until fd, a descriptor of the handler's own, is ready for one of events (POLLIN, POLLOUT of poll(2)); at most
- * timeout_ms, -1: no limit. What it is ready for, with POLLERR and POLLHUP; 0: the time is over; -1: errno.
+ * timeout_ms, -1: no limit. What it is ready for, with POLLERR and POLLHUP; 0: the time is over; -1: errno, ECONNRESET
+ * if the client is gone.
  */
 int cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms);
 

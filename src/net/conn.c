@@ -190,40 +190,38 @@ as_ms(uint64_t ns)
 }
 
 static void
-log_closed(const struct conn *conn, uint64_t now_ns)
+write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record)
 {
 	const struct route *route = conn->from.route;
 	uint64_t queued_ns = conn->started_ns - conn->from.accepted_ns;
 	uint64_t served_ns = now_ns - conn->started_ns;
-	struct log_record record;
 	char client[ADDRESS_TEXT_MAX];
 
 	conn_describe_client(conn, client);
-	log_record_init(&record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
+	log_record_init(record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
 		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
 		"%.1f ms%s%s)",
 		(unsigned long long)conn->from.id, client, route->listener->name, conn_end_word(conn->end),
 		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns),
 		as_ms(served_ns), conn->server != NULL ? " by " : "", conn->server != NULL ? conn->server : "");
-	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
-	log_record_add(&record, "LISTENER", "%s", route->listener->name);
-	log_record_add(&record, "SERVICE", "%s", route->rule->service.type->name);
-	log_record_add(&record, "POOL", "%s", route->rule->pool_name);
-	log_record_add(&record, "WORKER", "%u", conn->worker);
-	log_record_add(&record, "CLIENT", "%s", client);
-	add_proxy(&record, conn);
+	log_record_add(record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
+	log_record_add(record, "LISTENER", "%s", route->listener->name);
+	log_record_add(record, "SERVICE", "%s", route->rule->service.type->name);
+	log_record_add(record, "POOL", "%s", route->rule->pool_name);
+	log_record_add(record, "WORKER", "%u", conn->worker);
+	log_record_add(record, "CLIENT", "%s", client);
+	add_proxy(record, conn);
 	if (conn->server != NULL) {
-		log_record_add(&record, "SERVER", "%s", conn->server);
-		log_record_add(&record, "CONNECT_USEC", "%llu",
+		log_record_add(record, "SERVER", "%s", conn->server);
+		log_record_add(record, "CONNECT_USEC", "%llu",
 			(unsigned long long)((conn->connected_ns - conn->started_ns) / 1000));
 	}
-	log_record_add(&record, "END", "%s", conn_end_word(conn->end));
-	log_record_add(&record, "BYTES_IN", "%llu", (unsigned long long)conn->bytes_in);
-	log_record_add(&record, "BYTES_OUT", "%llu", (unsigned long long)conn->bytes_out);
-	log_record_add(&record, "BACKLOG_USEC", "%llu", conn->from.backlog_ms * 1000ull);
-	log_record_add(&record, "QUEUED_USEC", "%llu", (unsigned long long)(queued_ns / 1000));
-	log_record_add(&record, "DURATION_USEC", "%llu", (unsigned long long)(served_ns / 1000));
-	log_record_commit(&record);
+	log_record_add(record, "END", "%s", conn_end_word(conn->end));
+	log_record_add(record, "BYTES_IN", "%llu", (unsigned long long)conn->bytes_in);
+	log_record_add(record, "BYTES_OUT", "%llu", (unsigned long long)conn->bytes_out);
+	log_record_add(record, "BACKLOG_USEC", "%llu", conn->from.backlog_ms * 1000ull);
+	log_record_add(record, "QUEUED_USEC", "%llu", (unsigned long long)(queued_ns / 1000));
+	log_record_add(record, "DURATION_USEC", "%llu", (unsigned long long)(served_ns / 1000));
 }
 
 void
@@ -231,15 +229,17 @@ conn_close(struct conn *conn, uint64_t now_ns)
 {
 	struct listener *listener;
 	struct listener_counters *counters;
+	struct log_record record;
+	bool is_logged;
 
 	CP_CHECK_MAGIC(conn, CONN_MAGIC);
 	CP_ASSERT(conn->end != CONN_END_NONE && conn->end < CONN_END_COUNT);
 	listener = conn->from.route->listener;
 	counters = &listener->counters;
-	/* First: who reads in the log that one has ended may come at once, and must find its place free. */
+	is_logged = conn->from.route->conf->log.connections && log_is_enabled(LOG_LEVEL_INFO);
+	if (is_logged)
+		write_record(conn, now_ns, &record);
 	admission_release(&conn->from);
-	if (conn->from.route->conf->log.connections && log_is_enabled(LOG_LEVEL_INFO))
-		log_closed(conn, now_ns);
 	if (is_rejected(conn))
 		say_busy(conn->from.fd, conn->from.route, (enum conn_end)conn->end);
 	fd_close(&conn->from.fd);
@@ -251,6 +251,9 @@ conn_close(struct conn *conn, uint64_t now_ns)
 	atomic_fetch_sub_explicit(&counters->active, 1, memory_order_relaxed);
 	if (conn->at_end != NULL)
 		conn->at_end(conn->at_end_arg);
+	/* Last: who reads in the log that one has ended may come at once, and must find its places free. */
+	if (is_logged)
+		log_record_commit(&record);
 	route_unref(&conn->from.route);
 	conn->magic = 0;
 }

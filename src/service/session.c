@@ -255,6 +255,7 @@ has_come(const struct session *session)
 	case WAIT_WAKE:
 		return session->broken;
 	case WAIT_FD:
+		return session->broken;
 	case WAIT_BLOCKING:
 		break;
 	}
@@ -271,7 +272,8 @@ session_on_event(struct loop *loop, struct watch *watch, uint32_t events)
 		session->readable = true;
 	if ((events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
 		session->hangup_seen = true;
-	if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+	/* Not EPOLLHUP: a Unix client that has sent all and closed is no less served than one over TCP. */
+	if ((events & EPOLLERR) != 0)
 		session->broken = true;
 	if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
 		session->writable = true;

@@ -50,6 +50,14 @@ def test_a_client_may_go_while_it_is_being_connected():
             expect(record["end"] in ("client-reset", "client", "upstream-down"), f"end: {record['end']}")
 
 
+def test_a_client_that_resets_is_not_connected_for():
+    with Deaf() as deaf, proxied([deaf.server()], 'connect_timeout = "1h";') as daemon:
+        client = daemon.connect("front")
+        name = client.name()
+        client.reset()
+        expect_equal(daemon.wait_closed(client=name)["end"], "client-reset", "end")
+
+
 def test_idle_in_both_directions():
     with Backend(who, "s") as backend, proxied([backend.server()], "", f'idle_timeout = "{SHORT}";') as daemon:
         with daemon.connect("front") as client:

@@ -254,6 +254,36 @@ START_TEST(a_wait_for_a_descriptor_has_its_time)
 }
 END_TEST
 
+START_TEST(a_client_that_is_gone_ends_the_wait_for_a_descriptor)
+{
+	own_fd = fd_new_event();
+	fixture_open("", "", &waits_for_fd);
+	served_begin_tcp(&served);
+	rig_turn_some();
+	ck_assert_uint_eq(count, 0);
+	served_reset(&served);
+	served_finish(&served);
+	expect_result(0, -1, ECONNRESET);
+	fd_close(&own_fd);
+}
+END_TEST
+
+START_TEST(a_unix_client_that_has_closed_is_still_served)
+{
+	begin_wait_fd("");
+	served_send(&served, "x");
+	served_close(&served);
+	rig_turn_some();
+	ck_assert_uint_eq(count, 0);
+	fd_signal_event(own_fd);
+	rig_turn_some();
+	expect_result(0, POLLIN, 0);
+	expect_result(1, 1, 0);
+	served_finish(&served);
+	fd_close(&own_fd);
+}
+END_TEST
+
 START_TEST(a_wait_of_no_time_is_a_look)
 {
 	own_fd = fd_new_event();
@@ -612,6 +642,8 @@ add_waits(Suite *suite)
 	tc = wait_case(suite, "descriptors");
 	tcase_add_test(tc, a_descriptor_that_is_ready_ends_the_wait);
 	tcase_add_test(tc, a_wait_for_a_descriptor_has_its_time);
+	tcase_add_test(tc, a_client_that_is_gone_ends_the_wait_for_a_descriptor);
+	tcase_add_test(tc, a_unix_client_that_has_closed_is_still_served);
 	tcase_add_loop_test(tc, a_wait_of_no_time_is_a_look, 0, 2);
 	tcase_add_test(tc, a_long_wait_of_the_handlers_own_is_not_the_clients_idleness);
 	tcase_add_loop_test(tc, cancel_and_a_lifetime_end_a_wait_for_a_descriptor, 0, 2);
