@@ -3,9 +3,11 @@ src_service_libservice_a_SOURCES = \
 	src/service/binding.c src/service/binding.h \
 	src/service/blocking.c src/service/blocking.h \
 	src/service/chargen.c \
+	src/service/check.c \
 	src/service/daytime.c \
 	src/service/discard.c \
 	src/service/echo.c \
+	src/service/http_head.c src/service/http_head.h \
 	src/service/module.c src/service/module.h \
 	src/service/module_file.c src/service/module_file.h \
 	src/service/module_options.c src/service/module_options.h \
@@ -19,7 +21,9 @@ src_service_libservice_a_SOURCES = \
 	src/service/session_end.c \
 	src/service/session_io.c \
 	src/service/session_relay.c \
-	src/service/time.c
+	src/service/time.c \
+	src/service/verdict.c src/service/verdict.h \
+	src/service/verdict_run.c src/service/verdict_run.h
 
 # All that a module is compiled with.
 connpooldincludedir = $(includedir)/connpoold

@@ -13,6 +13,7 @@ struct cp_handler;
 struct upstreams;
 
 extern const struct cp_handler chargen_handler;
+extern const struct cp_handler check_handler;
 extern const struct cp_handler daytime_handler;
 extern const struct cp_handler discard_handler;
 extern const struct cp_handler echo_handler;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * agent.h - the text that an agent answers with, in the words of HAProxy's agent-check. Private to upstream/.
+ * agent.h - the text that an agent answers with, in the words of HAProxy's agent-check. For upstream/, and for
+ * the check service, which speaks them.
  *
  * One line of words between blanks, tabs and commas, in any case, each about one thing; of two about the same thing the
  * last one counts:
