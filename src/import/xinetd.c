@@ -211,17 +211,30 @@ compare_names(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+/* So that a folder has one name. */
+static char *
+strip_slashes(struct arena *arena, const char *path)
+{
+	size_t length = strlen(path);
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	return arena_strndup(arena, path, length);
+}
+
 int
 xinetd_read_folder(struct xinetd_reader *reader, const char *path)
 {
 	struct dirent **files = NULL;
 	int count = scandir(path, &files, is_wanted, compare_names);
+	const char *folder;
 
 	if (count < 0)
 		return -errno;
-	words_add(reader->arena, &reader->folders, arena_strdup(reader->arena, path));
+	folder = strip_slashes(reader->arena, path);
+	words_add(reader->arena, &reader->folders, folder);
 	for (int i = 0; i < count; i++) {
-		char *name = arena_printf(reader->arena, "%s/%s", path, files[i]->d_name);
+		char *name = arena_printf(reader->arena, "%s/%s", folder, files[i]->d_name);
 		int r = xinetd_read(reader, name);
 
 		if (r < 0 && r != -EISDIR)

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "rig.h"
 
@@ -70,6 +71,28 @@ START_TEST(a_folder_without_such_files_is_not_enough)
 }
 END_TEST
 
+START_TEST(a_folder_that_was_included_is_not_read_again)
+{
+	char inner[80], path[256], text[300];
+	struct import import;
+
+	setup();
+	snprintf(inner, sizeof(inner), "%s/xinetd.d", folder);
+	ck_assert_int_eq(mkdir(inner, 0700), 0);
+	rig_write(inner, "b", "service b\n{\ntype = UNLISTED\nport = 39005\nserver = /bin/sh\n}\n", path);
+	snprintf(text, sizeof(text), "includedir %s//\n", inner);
+	rig_write(folder, "xinetd.conf", text, conf);
+	import_init(&import, NULL);
+	ck_assert_int_eq(import_read_folder(&import, folder), 0);
+	ck_assert_uint_eq(import.entries.count, 3);
+	ck_assert_uint_eq(import.report.errors, 0);
+	import_fini(&import);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(rmdir(inner), 0);
+	teardown();
+}
+END_TEST
+
 START_TEST(a_file_that_is_not_there_is_an_error)
 {
 	struct import import;
@@ -110,6 +133,7 @@ import_suite(void)
 	tc = tcase_create("files");
 	tcase_add_test(tc, a_folder_is_read_as_that_of_the_system);
 	tcase_add_test(tc, a_folder_without_such_files_is_not_enough);
+	tcase_add_test(tc, a_folder_that_was_included_is_not_read_again);
 	tcase_add_test(tc, a_file_that_is_not_there_is_an_error);
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("defaults");
