@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 
 from cpharness import (CONNPOOLD, TOP_BUILDDIR, TOP_SRCDIR, Daemon, Skip, eventually, expect, expect_equal,
-                       expect_match, main, make_config, run_daemon)
+                       expect_match, main, make_config, run_daemon, scaled)
 
 MODULES = os.path.join(TOP_BUILDDIR, "tests", "modules")
 
@@ -211,6 +212,44 @@ def test_an_unchanged_module_is_not_loaded_twice():
         expect_equal(mapped_copies(daemon), 1, "copies mapped")
         # The reserve is taken back after the line in the log.
         eventually(lambda: daemon.fd_count() == fds, lambda: f"{fds} descriptors; there are {daemon.fd_count()}")
+
+
+def test_modules_change_under_load():
+    with Daemon(wait_ready=False, listeners='{ name = "x"; address = "tcp:127.0.0.1:0"; service = "echo"; }',
+                log='connections = false;') as daemon:
+        daemon.wait_ready()
+        path, trace = daemon.dir + "/m.so", daemon.dir + "/trace"
+        config = make_config(listeners=listener(path, f'trace = "{trace}";'), log="connections = false;",
+                             pools="main: { workers = 4; };")
+        shutil.copy(module("probe-one"), path)
+        daemon.reload(config)
+        is_over, strange, served = threading.Event(), [], []
+
+        def visit():
+            while not is_over.is_set() and not strange:
+                with daemon.connect("m") as client:
+                    replies = [ask(client, "reply"), ask(client, "worker"), ask(client, "reply")]
+                    served.append(replies[0])
+                    if replies[0] not in ("one", "two") or replies[0] != replies[2] or replies[1] == "worker 0":
+                        strange.append(replies)
+
+        visitors = [threading.Thread(target=visit) for _ in range(4)]
+        for visitor in visitors:
+            visitor.start()
+        rounds = scaled(40, 8)
+        for number in range(rounds):
+            shutil.copyfile(module(("probe-two", "probe-one")[number % 2]), path)
+            expect_match(r"reloaded: 1 change", daemon.reload(), "the log")
+        is_over.set()
+        for visitor in visitors:
+            visitor.join()
+        expect_equal(strange, [], "replies that should not be")
+        expect_equal(set(served), {"one", "two"}, "who replied")
+        eventually(lambda: mapped_copies(daemon) == 1, lambda: f"one of {mapped_copies(daemon)} copies is left")
+        calls = [line.split(" ")[1] for line in trace_of(trace)]
+        expect_equal((calls.count("configure"), calls.count("release")), (rounds + 1, rounds), "calls")
+        # The last one's are still there.
+        expect(0 <= calls.count("worker_start") - calls.count("worker_end") <= 4, f"states of workers: {calls}")
 
 
 def test_a_file_that_is_overwritten_or_removed_changes_nothing():

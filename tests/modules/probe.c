@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct settings {
 
 struct state {
 	const struct settings *settings;
-	unsigned workers; /* guarded by nothing: the tests have one worker where they look at it */
+	atomic_uint workers; /* started; every worker counts */
 };
 
 enum { COUNTED_CONNECTIONS, COUNTED_COMMANDS };
@@ -109,7 +110,7 @@ worker_start(void *data, void **ret_worker)
 	if (worker == NULL)
 		return -1;
 	worker->state = state;
-	worker->number = ++state->workers;
+	worker->number = atomic_fetch_add(&state->workers, 1) + 1;
 	trace(state->settings, "worker_start");
 	*ret_worker = worker;
 	return 0;
