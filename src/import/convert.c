@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
+#include "base/errmsg.h"
 #include "import/arena.h"
 #include "import/convert_parts.h"
 #include "import/kinds.h"
@@ -173,6 +175,8 @@ set_proxy(struct job *job, const struct attribute *redirect)
 {
 	unsigned port = redirect->values.count == 2 ? convert_port(redirect->values.items[1]) : 0;
 	const char *name = quote_group_name(job->arena, &job->convert->group_names, job->plan->name);
+	struct address address = {.text = NULL};
+	struct errmsg err = {.text = ""};
 
 	job->plan->type = "proxy";
 	if (port == 0) {
@@ -182,6 +186,9 @@ set_proxy(struct job *job, const struct attribute *redirect)
 	}
 	job->plan->upstream = name;
 	job->plan->server = convert_format_address(job->arena, redirect->values.items[0], port);
+	if (address_parse_server(&address, job->plan->server, &err) < 0)
+		plan_demote(job->arena, job->plan, PLAN_INACTIVE, "its server's address is none: %s", err.text);
+	address_fini(&address);
 	plan_set(job->arena, &job->plan->options, "upstream", "%s", quote_string(job->arena, name));
 	if (entry_find(job->entry, "server") != NULL)
 		plan_note(job->arena, job->plan, "server: with redirect it was never used");
@@ -216,7 +223,7 @@ convert_attribute(struct job *job, const struct attribute *attribute)
 {
 	const struct kind *kind = kind_find(attribute->name);
 
-	if (kind == NULL) {
+	if (kind == NULL || ((kind->flags & KIND_INETD) != 0 && job->entry->form != ENTRY_INETD)) {
 		convert_warn(job, attribute, "there is no such attribute");
 		return;
 	}

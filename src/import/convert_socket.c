@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/errmsg.h"
 #include "base/units.h"
 #include "import/arena.h"
@@ -112,14 +113,14 @@ bind_hosts(struct job *job, const struct attribute *bind, unsigned port)
 	}
 }
 
-void
-convert_addresses(struct job *job)
+static void
+find_addresses(struct job *job)
 {
 	const struct attribute *bind = entry_find(job->entry, "bind");
 	const char *path = entry_value(job->entry, "path");
 	unsigned port;
 
-	if (path != NULL) {
+	if (path != NULL && job->entry->form == ENTRY_INETD) {
 		words_add(job->arena, &job->plan->addresses, arena_printf(job->arena, "unix:%s", path));
 		return;
 	}
@@ -138,6 +139,20 @@ convert_addresses(struct job *job)
 	else
 		words_add(job->arena, &job->plan->addresses,
 			convert_format_address(job->arena, find_any_host(job), port));
+}
+
+void
+convert_addresses(struct job *job)
+{
+	find_addresses(job);
+	for (size_t i = 0; i < job->plan->addresses.count; i++) {
+		struct address address = {.text = NULL};
+		struct errmsg err = {.text = ""};
+
+		if (address_parse(&address, job->plan->addresses.items[i], &err) < 0)
+			plan_demote(job->arena, job->plan, PLAN_INACTIVE, "its address is none: %s", err.text);
+		address_fini(&address);
+	}
 }
 
 static void

@@ -112,7 +112,7 @@ check_defaults(struct import *import, const struct entry *defaults)
 	for (const struct attribute *a = defaults->attributes; a != NULL; a = a->next) {
 		const struct kind *kind = kind_find(a->name);
 
-		if (kind == NULL)
+		if (kind == NULL || (kind->flags & KIND_INETD) != 0)
 			report_warning(&import->report, a->place, "%s: there is no such attribute", a->name);
 		else if ((kind->flags & (KIND_DEFAULT | KIND_DEFAULTS)) == 0)
 			report_warning(

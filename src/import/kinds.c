@@ -67,15 +67,16 @@ static const struct kind kinds[] = {
 	{"log_on_failure", KIND_DEFAULT | KIND_LIST, NULL},
 
 	/* inetd */
-	{"path", 0, NULL},
-	{"sndbuf", 0, NULL},
-	{"rcvbuf", 0, NULL},
-	{"max-per-minute", 0,
+	{"path", KIND_INETD, NULL},
+	{"sndbuf", KIND_INETD, NULL},
+	{"rcvbuf", KIND_INETD, NULL},
+	{"max-per-minute", KIND_INETD,
 		"there is no limit of the rate yet; nothing is switched off after a burst: max_connections, "
 		"max_per_source "
 		"and the pool's queue bound what it can do"},
-	{"max-per-source-per-minute", 0, "there is no limit of the rate yet: max_per_source bounds the number at once"},
-	{"class", KIND_QUIET, "there are no login classes on Linux"},
+	{"max-per-source-per-minute", KIND_INETD,
+		"there is no limit of the rate yet: max_per_source bounds the number at once"},
+	{"class", KIND_INETD | KIND_QUIET, "there are no login classes on Linux"},
 	{NULL, 0, NULL},
 };
 

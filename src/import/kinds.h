@@ -10,6 +10,7 @@
 #define KIND_DEFAULT 2u  /* may stand in the section "defaults" */
 #define KIND_DEFAULTS 4u /* may stand there alone */
 #define KIND_QUIET 8u    /* nobody misses it: a comment says why it is not there, but no warning */
+#define KIND_INETD 16u   /* a name of our own for what only inetd.conf can say */
 
 struct kind {
 	const char *name;

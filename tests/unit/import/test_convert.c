@@ -151,6 +151,14 @@ START_TEST(an_unknown_attribute_is_a_comment_and_a_warning)
 }
 END_TEST
 
+START_TEST(names_for_what_inetd_says_are_no_attributes)
+{
+	rig_check_service("sndbuf =", "# - sndbuf =: there is no such attribute");
+	rig_check_service("path = /run/x", "# - path = /run/x: there is no such attribute");
+	rig_check_service("path = /run/x", "address = \"tcp:*:39999\";");
+}
+END_TEST
+
 START_TEST(what_the_defaults_say_to_all_is_said_once)
 {
 	struct rig_result result = rig_import("defaults\n{\ncps = 25 30\n}\n"
@@ -182,6 +190,7 @@ convert_suite(void)
 	tc = tcase_create("attributes");
 	tcase_add_test(tc, an_attribute_without_an_equal_is_a_comment_with_a_reason);
 	tcase_add_test(tc, an_unknown_attribute_is_a_comment_and_a_warning);
+	tcase_add_test(tc, names_for_what_inetd_says_are_no_attributes);
 	tcase_add_test(tc, what_the_defaults_say_to_all_is_said_once);
 	suite_add_tcase(suite, tc);
 	return suite;

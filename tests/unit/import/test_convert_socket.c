@@ -32,6 +32,14 @@ START_TEST(it_may_listen_at_an_address)
 }
 END_TEST
 
+START_TEST(what_is_no_address_is_not_served)
+{
+	rig_check_service("bind = x:y:z", "# - not served: its address is none");
+	rig_check_service("bind = a,b/c", "# - not served: its address is none");
+	rig_check_service("redirect = x:y:z 80", "# - not served: its server's address is none");
+}
+END_TEST
+
 START_TEST(inetd_has_several_addresses_and_unix_sockets)
 {
 	struct rig_result result = rig_import("127.0.0.1,[::1]:39001 stream tcp nowait root /bin/sh\n"
@@ -96,6 +104,7 @@ convert_socket_suite(void)
 	tc = tcase_create("addresses");
 	tcase_add_test(tc, the_family_is_written_out);
 	tcase_add_test(tc, it_may_listen_at_an_address);
+	tcase_add_test(tc, what_is_no_address_is_not_served);
 	tcase_add_test(tc, inetd_has_several_addresses_and_unix_sockets);
 	tcase_add_test(tc, ports_have_numbers_or_names);
 	suite_add_tcase(suite, tc);
