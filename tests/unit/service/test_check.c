@@ -105,10 +105,10 @@ START_TEST(a_client_that_goes_does_not_end_the_run)
 	static struct served other;
 
 	open_check(CHECK_PLAIN);
-	served_begin(&served);
+	served_begin_tcp(&served);
 	served_begin(&other);
 	rig_turn_some();
-	served_close(&served);
+	served_reset(&served);
 	finish();
 	ck_assert_str_eq(fake.signals, "");
 	fake_finish("well\n", 0);
