@@ -251,8 +251,20 @@ int cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms);
  * over; -1: errno, ECONNRESET if the client is gone.
  */
 int cp_sleep(struct cp_conn *conn, int timeout_ms);
-/* Any thread: ends the sleep that the connection is in, or its next one. It must not have ended (cp_at_end). */
+/* Any thread: ends the sleep (or cp_wait) that the connection is in, or its next one. It must not have ended
+ * (cp_at_end). */
 void cp_wake(struct cp_conn *conn);
+
+enum cp_ready {
+	CP_READY_INPUT = 1, /* the client has sent something, or ended its side: cp_recv() does not wait */
+	CP_READY_WAKE = 2,  /* as cp_sleep() 1 */
+};
+/*
+ * Waits for the client and for cp_wake(), whichever comes first, at most timeout_ms (-1: no limit but the listener's
+ * idle_timeout): for a handler that passes on what others have to say. A sum of enum cp_ready; 0: the time is over; -1:
+ * errno.
+ */
+int cp_wait(struct cp_conn *conn, int timeout_ms);
 
 /*
  * Runs fn(arg), which may block, on a helper thread, and waits until it has returned: only this connection waits, also

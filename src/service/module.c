@@ -84,6 +84,7 @@ __attribute__((used)) static call_fn *const calls[] = {
 	(call_fn *)cp_shutdown,
 	(call_fn *)cp_sleep,
 	(call_fn *)cp_state,
+	(call_fn *)cp_wait,
 	(call_fn *)cp_wait_fd,
 	(call_fn *)cp_wake,
 	(call_fn *)cp_worker_state,

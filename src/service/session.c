@@ -87,13 +87,16 @@ static uint64_t
 progress_end_ms(const struct session *session)
 {
 	uint64_t limit_ms = waits_to_send(session) ? session_send_ms(session) : session_idle_ms(session);
+	uint64_t end_ms = UINT64_MAX;
 
 	switch ((enum session_state)session->state) {
 	case SESSION_HEADER:
 		limit_ms = session_rule(session)->proxy_timeout_ms;
 		break;
 	case SESSION_WAITING:
-		if (session->wait->what != WAIT_INPUT && session->wait->what != WAIT_OUTPUT)
+		if (session->wait->what == WAIT_INPUT_OR_WAKE)
+			end_ms = session->wait->end_ms;
+		else if (session->wait->what != WAIT_INPUT && session->wait->what != WAIT_OUTPUT)
 			return session->wait->end_ms;
 		break;
 	case SESSION_RELAYING:
@@ -101,7 +104,7 @@ progress_end_ms(const struct session *session)
 	default:
 		break;
 	}
-	return limit_ms > 0 ? session->active_ms + limit_ms : UINT64_MAX;
+	return limit_ms > 0 ? earlier(session->active_ms + limit_ms, end_ms) : end_ms;
 }
 
 /* Deadlines move with every byte; the timer does not: when it fires early it is set anew. */
@@ -256,6 +259,8 @@ has_come(const struct session *session)
 		return session->broken;
 	case WAIT_FD:
 		return session->broken;
+	case WAIT_INPUT_OR_WAKE:
+		return session->readable;
 	case WAIT_BLOCKING:
 		break;
 	}
@@ -325,7 +330,9 @@ session_on_wake(struct loop *loop, struct task *task)
 
 	(void)loop;
 	session->woken = true;
-	if (session->state == SESSION_WAITING && session->wait->what == WAIT_WAKE)
+	if (session->state != SESSION_WAITING)
+		return;
+	if (session->wait->what == WAIT_WAKE || session->wait->what == WAIT_INPUT_OR_WAKE)
 		session_run(session);
 }
 
@@ -367,6 +374,21 @@ end_now(struct session *session, enum conn_end why)
 	}
 }
 
+/* Not the handler's own time is over, but one that its client was given. */
+static bool
+is_clients_time_over(const struct session *session)
+{
+	switch (session->wait->what) {
+	case WAIT_INPUT:
+	case WAIT_OUTPUT:
+		return true;
+	case WAIT_INPUT_OR_WAKE:
+		return loop_now_ms(&session->sched->loop) < session->wait->end_ms;
+	default:
+		return false;
+	}
+}
+
 /* What it waited for has not come in time. */
 static void
 on_late(struct session *session)
@@ -380,7 +402,7 @@ on_late(struct session *session)
 		break;
 	case SESSION_WAITING:
 		/* The handler may still say goodbye; a deadline of its own is its own business. */
-		if (session->wait->what == WAIT_INPUT || session->wait->what == WAIT_OUTPUT)
+		if (is_clients_time_over(session))
 			conn_set_end(&session->conn, why);
 		session->wait->timed_out = true;
 		session_run(session);

@@ -210,6 +210,51 @@ cp_sleep(struct cp_conn *conn, int timeout_ms)
 	return 1;
 }
 
+/* 1: there is, be it the end of it; 0: an edge will tell; -1: errno. */
+static int
+has_input(struct session *session)
+{
+	char byte;
+
+	if (session_take_turn(session) < 0)
+		return -1;
+	if (!session->readable)
+		return 0;
+	if (recv(session->conn.from.fd, &byte, 1, MSG_PEEK) >= 0)
+		return 1;
+	if (errno != EAGAIN && errno != EINTR)
+		return -1;
+	session->readable = false;
+	return 0;
+}
+
+int
+cp_wait(struct cp_conn *conn, int timeout_ms)
+{
+	struct session *session = session_on_fiber(conn);
+	struct session_wait wait = {.what = WAIT_INPUT_OR_WAKE};
+
+	wait.end_ms = end_of_wait_ms(session, timeout_ms);
+	for (;;) {
+		int rc = has_input(session);
+		int ready = (rc > 0 ? CP_READY_INPUT : 0) | (session->woken ? CP_READY_WAKE : 0);
+
+		if (rc < 0)
+			return -1;
+		if (ready != 0) {
+			session->woken = false;
+			return ready;
+		}
+		rc = session_wait(session, &wait);
+		if (rc == -ETIMEDOUT && loop_now_ms(&session->sched->loop) >= wait.end_ms)
+			return 0;
+		if (rc < 0) {
+			errno = -rc;
+			return -1;
+		}
+	}
+}
+
 void
 cp_wake(struct cp_conn *conn)
 {

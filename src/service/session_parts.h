@@ -23,12 +23,14 @@
 #include "net/route.h"
 #include "service/session.h"
 
-enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE, WAIT_BLOCKING };
+enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE, WAIT_INPUT_OR_WAKE, WAIT_BLOCKING };
 
 /* On the stack of the fiber that waits. */
 struct session_wait {
 	enum session_waits_for what;
-	/* FD, WAKE, BLOCKING: when its time is over; UINT64_MAX: never. INPUT, OUTPUT: by session_idle_ms() and its kin
+	/*
+	 * All but INPUT and OUTPUT: when its time is over; UINT64_MAX: never. These two by session_idle_ms() and its
+	 * kin, INPUT_OR_WAKE too.
 	 */
 	uint64_t end_ms;
 	/* May it be let go on, because it must end? NULL: at any time. False: it will be resumed, later. */

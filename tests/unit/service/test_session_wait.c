@@ -468,6 +468,106 @@ START_TEST(cancel_ends_a_sleep_and_a_wake_up_does_not_hide_it)
 }
 END_TEST
 
+/* ---- cp_wait -------------------------------------------------------------------------------- */
+
+static int
+serve_wait(struct cp_conn *conn)
+{
+	char buf[8];
+
+	while (note(cp_wait(conn, timeout_ms)) > 0 && count < 4) {
+		if ((results[count - 1] & CP_READY_INPUT) != 0 && cp_recv(conn, buf, sizeof(buf)) <= 0)
+			return CP_DONE;
+	}
+	errno = errors[count - 1];
+	return results[count - 1] < 0 ? -1 : CP_DONE;
+}
+
+static const struct cp_handler waits_for_both = {.abi = CP_HANDLER_ABI, .name = "wait", .serve = serve_wait};
+
+static void
+begin_wait(const char *options)
+{
+	served_open(&served, &waits_for_both, options);
+	rig_turn_some();
+	ck_assert_uint_eq(count, 0);
+}
+
+START_TEST(input_and_wake_ups_end_a_wait_for_both)
+{
+	begin_wait("");
+	served_send(&served, "x");
+	rig_turn_some();
+	expect_result(0, CP_READY_INPUT, 0);
+	cp_wake(public_conn());
+	rig_turn_some();
+	expect_result(1, CP_READY_WAKE, 0);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
+	rig_turn_some();
+	expect_result(2, CP_READY_INPUT, 0);
+	close_and_finish();
+	served_expect_end(&served, CONN_END_CLIENT);
+}
+END_TEST
+
+START_TEST(input_that_is_left_ends_the_next_wait_at_once)
+{
+	begin_wait("");
+	served_send(&served, "0123456789abcdef");
+	rig_turn_some();
+	expect_result(0, CP_READY_INPUT, 0);
+	expect_result(1, CP_READY_INPUT, 0);
+	ck_assert_uint_eq(count, 2);
+	close_and_finish();
+}
+END_TEST
+
+START_TEST(a_wait_for_both_has_its_time_and_the_clients)
+{
+	timeout_ms = _i == 0 ? WAIT_MS : 2 * IDLE_MS;
+	begin_wait("idle_timeout = \"5s\";");
+	rig_pass_ms((_i == 0 ? WAIT_MS : IDLE_MS) - 1);
+	ck_assert_uint_eq(count, 0);
+	rig_pass_ms(1);
+	if (_i == 0)
+		expect_result(0, 0, 0);
+	else
+		expect_result(0, -1, ETIMEDOUT);
+	close_and_finish();
+	served_expect_end(&served, _i == 0 ? CONN_END_SERVICE : CONN_END_IDLE);
+}
+END_TEST
+
+START_TEST(wake_ups_do_not_make_a_silent_client_busy)
+{
+	begin_wait("idle_timeout = \"5s\";");
+	rig_pass_ms(IDLE_MS - 1);
+	cp_wake(public_conn());
+	rig_turn_some();
+	expect_result(0, CP_READY_WAKE, 0);
+	rig_pass_ms(1);
+	expect_result(1, -1, ETIMEDOUT);
+	close_and_finish();
+	served_expect_end(&served, CONN_END_IDLE);
+}
+END_TEST
+
+START_TEST(a_reset_and_cancel_end_a_wait_for_both)
+{
+	fixture_open("", "", &waits_for_both);
+	served_begin_tcp(&served);
+	rig_turn_some();
+	if (_i == 0)
+		served_reset(&served);
+	else
+		cancel();
+	served_finish(&served);
+	expect_result(0, -1, _i == 0 ? ECONNRESET : ECANCELED);
+	served_expect_end(&served, _i == 0 ? CONN_END_CLIENT_RESET : CONN_END_DRAIN);
+}
+END_TEST
+
 /* ---- about the connection ---------------------------------------------------------------------- */
 
 static unsigned ended;
@@ -655,6 +755,12 @@ add_waits(Suite *suite)
 	tcase_add_test(tc, a_client_that_is_gone_ends_the_sleep);
 	tcase_add_test(tc, a_client_that_has_said_all_is_slept_for);
 	tcase_add_loop_test(tc, cancel_ends_a_sleep_and_a_wake_up_does_not_hide_it, 0, 2);
+	tc = wait_case(suite, "both");
+	tcase_add_test(tc, input_and_wake_ups_end_a_wait_for_both);
+	tcase_add_test(tc, input_that_is_left_ends_the_next_wait_at_once);
+	tcase_add_loop_test(tc, a_wait_for_both_has_its_time_and_the_clients, 0, 2);
+	tcase_add_test(tc, wake_ups_do_not_make_a_silent_client_busy);
+	tcase_add_loop_test(tc, a_reset_and_cancel_end_a_wait_for_both, 0, 2);
 }
 
 int
