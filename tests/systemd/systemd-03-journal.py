@@ -29,6 +29,26 @@ def test_a_unix_client_is_recorded_too():
     expect_match("unix", record["CLIENT"], "CLIENT=")
 
 
+def test_a_proxied_connection_has_the_fields_of_its_whole_way():
+    """A client of one listener is passed on, with a PROXY header, to a server that is another one."""
+    listeners = '''{ name = "front"; address = "tcp:127.0.0.1:7010"; service = { type = "proxy"; upstream = "back"; }; },
+        { name = "back"; address = "tcp:127.0.0.1:7007"; service = "echo"; accept_proxy = true; trusted_proxies = "127.0.0.0/8"; }'''
+    upstreams = 'upstreams: { back: { servers = ( { address = "tcp:127.0.0.1:7007"; send_proxy = "v2"; } ); }; };'
+    box = service(listeners=listeners, more=upstreams)
+    with Journal(box) as journal:
+        expect_equal(box.echo("tcp:127.0.0.1:7010", "hello"), "hello", "answer")
+        front = journal.wait_for("CONNECTION_CLOSED", lambda entry: entry["LISTENER"] == "front")
+    with Journal(box) as journal:
+        expect_equal(box.echo("tcp:127.0.0.1:7010", "hello"), "hello", "answer")
+        back = journal.wait_for("CONNECTION_CLOSED", lambda entry: entry["LISTENER"] == "back")
+    expect_equal(front["SERVER"], "tcp:127.0.0.1:7007", "SERVER=")
+    expect_match(r"^\d+$", front["CONNECT_USEC"], "CONNECT_USEC=")
+    expect("PROXY" not in front, "PROXY= where there was no header")
+    expect_match(r"^127\.0\.0\.1:\d+$", back["PROXY"], "PROXY=")
+    expect_match(r"^127\.0\.0\.1:\d+$", back["CLIENT"], "CLIENT=")
+    expect(back["PROXY"] != back["CLIENT"], "the proxy is not the client")
+
+
 def test_connections_are_numbered():
     box = service()
     with Journal(box) as journal:
