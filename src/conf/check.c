@@ -14,6 +14,7 @@
 #include <net/if.h>
 #include <pwd.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -209,6 +210,37 @@ check_socket_options(struct conf_loading *loading, const struct conf_listener *l
 }
 
 static void
+check_service(struct conf_loading *loading, const struct conf_listener *listener)
+{
+	const struct conf_service *service = &listener->service;
+	const struct conf_service_checker checker = {.loading = loading, .listener = listener};
+
+	if (service->type != NULL && service->options != NULL && service->type->check != NULL)
+		service->type->check(service->options, &checker);
+}
+
+void
+conf_service_fault(
+	const struct conf_service_checker *checker, const char *option_name, size_t element, const char *fmt, ...)
+{
+	struct conf_loading *loading = checker->loading;
+	const struct conf_listener *listener = checker->listener;
+	struct check_option option = check_find_option(loading, listener, "service", 0);
+	const struct conf_place *place = loading_find_place(loading, listener->service.options, option_name, element);
+	size_t used = strlen(option.key);
+	char text[512];
+	va_list args;
+
+	if (place != NULL)
+		option.place = *place;
+	snprintf(option.key + used, sizeof(option.key) - used, ".%s", option_name);
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	check_report(loading, &option, "%s", text);
+}
+
+static void
 check_listeners(struct conf_loading *loading)
 {
 	const struct conf *conf = loading->conf;
@@ -220,6 +252,7 @@ check_listeners(struct conf_loading *loading)
 			check_listener_name(loading, listener);
 		check_networks(loading, listener);
 		check_socket_options(loading, listener);
+		check_service(loading, listener);
 	}
 	if (conf->listener_count == 0 && !loading->is_incomplete)
 		report(loading, conf->files[0], 0, "listeners", "nothing to serve, expected at least one listener");

@@ -112,6 +112,17 @@ struct conf_resolver {
 	uint64_t max_ttl_ms;
 };
 
+/* For conf_service_type.check: how it says what is wrong. */
+struct conf_service_checker {
+	void *loading; /* private: check.c, both */
+	const void *listener;
+};
+
+/* element of a list option, else 0. The message goes on after "FILE:LINE: listeners.(2).service.OPTION: ". */
+CP_PRINTF(4, 5)
+void conf_service_fault(
+	const struct conf_service_checker *checker, const char *option, size_t element, const char *fmt, ...);
+
 /* A kind of service, as the config reader needs to know it. Arrays of them end with a NULL name. */
 struct conf_service_type {
 	const char *name;
@@ -126,6 +137,9 @@ struct conf_service_type {
 		const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err);
 	/* Gives it back; nulls the holder. Any thread. */
 	void (*retract)(const struct option_group **group);
+	/* What the rows can't say of the options; NULL: nothing. Once every file was read; main thread. */
+	void (*check)(const void *options, const struct conf_service_checker *checker);
+	bool runs_program; /* its options begin with those of a program (service/program.h) */
 };
 
 struct conf_service {

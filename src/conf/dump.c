@@ -125,6 +125,13 @@ print_service(const struct conf_service *service, FILE *out)
 	fputc('}', out);
 }
 
+/* A number for which a word stands. */
+static bool
+is_word_number(const struct option *row, const void *field)
+{
+	return row->words != NULL && row->type != OPTION_WORD && *(const uint64_t *)field > row->max;
+}
+
 void
 conf_dump_value(const struct option *row, const void *field, FILE *out)
 {
@@ -132,6 +139,10 @@ conf_dump_value(const struct option *row, const void *field, FILE *out)
 
 	if (!is_set(row, field)) {
 		fputs("none", out);
+		return;
+	}
+	if (is_word_number(row, field)) {
+		print_word(row, (int)(int64_t) * (const uint64_t *)field, out);
 		return;
 	}
 	switch (row->type) {
@@ -146,6 +157,9 @@ conf_dump_value(const struct option *row, const void *field, FILE *out)
 		break;
 	case OPTION_TIME:
 		print_string(units_format_time(*(const uint64_t *)field, text), out);
+		break;
+	case OPTION_INT:
+		fprintf(out, "%" PRId64, *(const int64_t *)field);
 		break;
 	case OPTION_MODE:
 		fprintf(out, "\"%04" PRIo64 "\"", *(const uint64_t *)field);

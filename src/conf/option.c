@@ -95,6 +95,7 @@ field_fini(const struct option *row, void *field)
 	case OPTION_UINT:
 	case OPTION_SIZE:
 	case OPTION_TIME:
+	case OPTION_INT:
 	case OPTION_MODE:
 	case OPTION_WORD:
 		break;
@@ -147,6 +148,8 @@ option_type_name(enum option_type type)
 		return "size";
 	case OPTION_TIME:
 		return "time";
+	case OPTION_INT:
+		return "number";
 	case OPTION_MODE:
 		return "mode";
 	case OPTION_WORD:
@@ -185,17 +188,20 @@ option_reload_name(enum option_reload reload)
 	return "unknown";
 }
 
+/* After what is there already. */
 static void
 range_words(const struct option *row, char buf[OPTION_TEXT_MAX])
 {
-	size_t used = 0;
+	size_t used = strlen(buf);
+	bool is_first = used == 0;
 
-	buf[0] = '\0';
-	for (const struct option_word *word = row->words; word->name != NULL && used < OPTION_TEXT_MAX; word++) {
-		const char *before = word == row->words ? "" : word[1].name == NULL ? " or " : ", ";
+	for (const struct option_word *word = row->words; word != NULL && word->name != NULL && used < OPTION_TEXT_MAX;
+		word++) {
+		const char *before = is_first ? "" : word[1].name == NULL ? " or " : ", ";
 		int n = snprintf(buf + used, OPTION_TEXT_MAX - used, "%s\"%s\"", before, word->name);
 
 		used += (size_t)n;
+		is_first = false;
 	}
 }
 
@@ -210,14 +216,20 @@ option_range(const struct option *row, char buf[OPTION_TEXT_MAX])
 	case OPTION_UINT:
 		snprintf(buf, OPTION_TEXT_MAX, "%" PRIu64 " to %" PRIu64 "%s%s", row->min, row->max,
 			row->unit != NULL ? " " : "", row->unit != NULL ? row->unit : "");
+		range_words(row, buf);
 		break;
 	case OPTION_SIZE:
 		snprintf(buf, OPTION_TEXT_MAX, "%s to %s", units_format_size(row->min, min),
 			units_format_size(row->max, max));
+		range_words(row, buf);
 		break;
 	case OPTION_TIME:
 		snprintf(buf, OPTION_TEXT_MAX, "%s to %s", units_format_time(row->min, min),
 			units_format_time(row->max, max));
+		range_words(row, buf);
+		break;
+	case OPTION_INT:
+		snprintf(buf, OPTION_TEXT_MAX, "%" PRId64 " to %" PRId64, (int64_t)row->min, (int64_t)row->max);
 		break;
 	case OPTION_MODE:
 		snprintf(buf, OPTION_TEXT_MAX, "\"%04" PRIo64 "\" to \"%04" PRIo64 "\"", row->min, row->max);
@@ -249,6 +261,7 @@ option_expected(const struct option *row, char buf[OPTION_TEXT_MAX])
 		[OPTION_UINT] = {"a number from ", ""},
 		[OPTION_SIZE] = {"a size from ", ", in bytes or such as \"64KiB\""},
 		[OPTION_TIME] = {"a time from ", ", in seconds or such as \"1500ms\""},
+		[OPTION_INT] = {"a number from ", ""},
 		[OPTION_MODE] = {"an octal mode in quotes from ", ""},
 		[OPTION_WORD] = {"", ""},
 		[OPTION_STRING] = {"a string", ""},
@@ -293,6 +306,19 @@ set_number(const struct option *row, uint64_t *field, uint64_t value, const char
 	return 0;
 }
 
+static int
+set_signed(const struct option *row, int64_t *field, int64_t value, const char *text, struct errmsg *err)
+{
+	char expected[OPTION_TEXT_MAX];
+
+	if (value < (int64_t)row->min || value > (int64_t)row->max) {
+		errmsg_set(err, "%s is out of range, expected %s", text, option_expected(row, expected));
+		return -ERANGE;
+	}
+	*field = value;
+	return 0;
+}
+
 int
 option_set_integer(const struct option *row, void *field, int64_t value, struct errmsg *err)
 {
@@ -301,6 +327,8 @@ option_set_integer(const struct option *row, void *field, int64_t value, struct 
 	uint64_t number = (uint64_t)value;
 
 	snprintf(text, sizeof(text), "%" PRId64, value);
+	if (row->type == OPTION_INT)
+		return set_signed(row, field, value, text, err);
 	if (row->type != OPTION_UINT && row->type != OPTION_SIZE && row->type != OPTION_TIME) {
 		errmsg_set(err, "%s is a number, expected %s", text, option_expected(row, expected));
 		return -EINVAL;
@@ -341,6 +369,33 @@ set_digits(const struct option *row, uint64_t *field, const char *text, struct e
 	if (*end != '\0')
 		return fail_invalid(row, text, err);
 	return set_number(row, field, value, text, err);
+}
+
+static int
+set_signed_digits(const struct option *row, int64_t *field, const char *text, struct errmsg *err)
+{
+	char *end;
+	int64_t value;
+
+	if (strlen(text) == 0 || strlen(text) > 18)
+		return fail_invalid(row, text, err);
+	value = strtoll(text, &end, 10);
+	if (*end != '\0')
+		return fail_invalid(row, text, err);
+	return set_signed(row, field, value, text, err);
+}
+
+/* One of the words that a number may be instead; false: it is none. */
+static bool
+set_word_number(const struct option *row, uint64_t *field, const char *text)
+{
+	for (const struct option_word *word = row->words; word != NULL && word->name != NULL; word++) {
+		if (strcmp(word->name, text) == 0) {
+			*field = (uint64_t)(int64_t)word->value;
+			return true;
+		}
+	}
+	return false;
 }
 
 static int
@@ -455,11 +510,14 @@ option_set_text(const struct option *row, void *field, const char *text, struct 
 	case OPTION_BOOL:
 		return set_bool(row, field, text, err);
 	case OPTION_UINT:
+		return set_word_number(row, field, text) ? 0 : set_digits(row, field, text, err);
 	case OPTION_MODE:
 		return set_digits(row, field, text, err);
 	case OPTION_SIZE:
 	case OPTION_TIME:
-		return set_unit_text(row, field, text, err);
+		return set_word_number(row, field, text) ? 0 : set_unit_text(row, field, text, err);
+	case OPTION_INT:
+		return set_signed_digits(row, field, text, err);
 	case OPTION_WORD:
 		return set_word(row, field, text, err);
 	case OPTION_STRING:
@@ -578,6 +636,7 @@ option_is_equal(const struct option *row, const void *a, const void *b)
 	case OPTION_UINT:
 	case OPTION_SIZE:
 	case OPTION_TIME:
+	case OPTION_INT:
 	case OPTION_MODE:
 		return *(const uint64_t *)a == *(const uint64_t *)b;
 	case OPTION_WORD:

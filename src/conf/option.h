@@ -17,9 +17,10 @@
 
 enum option_type {
 	OPTION_BOOL,      /* bool */
-	OPTION_UINT,      /* uint64_t */
+	OPTION_UINT,      /* uint64_t; like the next two perhaps one of words[] */
 	OPTION_SIZE,      /* uint64_t, bytes; a number or "64KiB" */
 	OPTION_TIME,      /* uint64_t, milliseconds; a number of seconds or "1500ms" */
+	OPTION_INT,       /* int64_t */
 	OPTION_MODE,      /* uint64_t; an octal string such as "0660" */
 	OPTION_WORD,      /* int; one of words[] */
 	OPTION_STRING,    /* char *, owned; NULL when absent and without default */
@@ -60,29 +61,30 @@ struct option_networks {
 
 struct option_word {
 	const char *name;
-	int value;
+	int value; /* of a UINT, SIZE or TIME a negative one: -1 is UINT64_MAX */
 };
 
 struct option {
 	const char *name;
 	enum option_type type;
-	size_t offset;                    /* of the field in the structure that the group fills */
-	const char *default_text;         /* as written in the file, strings without quotes; NULL: none */
+	size_t offset;            /* of the field in the structure that the group fills */
+	const char *default_text; /* as written in the file, strings without quotes; NULL: none */
 	bool required;
 	uint64_t min;
-	uint64_t max;                     /* min and max: UINT, SIZE, TIME (ms) and MODE */
-	const struct option_word *words;  /* WORD: ends with a NULL name */
-	const char *unit;                 /* of a UINT, for people: "connections"; NULL: none */
+	uint64_t max; /* min and max: UINT, SIZE, TIME (ms), MODE, and INT as int64_t */
+	/* Ends with a NULL name. WORD: what there is; UINT, SIZE, TIME: NULL, or words for values beyond the range. */
+	const struct option_word *words;
+	const char *unit; /* of a UINT, for people: "connections"; NULL: none */
 	enum option_reload reload;
-	const char *help;                 /* one line of prose, a sentence with its full stop */
+	const char *help; /* one line of prose, a sentence with its full stop */
 };
 
 /* Rows end with one whose name is NULL. */
 struct option_group {
-	const char *path;            /* "" (top level), "daemon", "log", "pools.NAME", "listeners.()", "service echo" */
+	const char *path; /* "" (top level), "daemon", "log", "pools.NAME", "listeners.()", "service echo" */
 	const char *help;
 	const struct option *options; /* NULL: none */
-	size_t size;                 /* of the structure that the rows fill */
+	size_t size;                  /* of the structure that the rows fill */
 };
 
 /* ---- rows: OPT_xxx(struct, field, "name", …) ------------------------------------ */
@@ -91,7 +93,9 @@ struct option_group {
 	(offsetof(type, field) + \
 		0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((type *)0)->field), want) ? 1 : -1]))
 #define OPTION_ROW(kind, want, s, f, n, rel, text, ...) \
-	{ .name = n, .type = kind, .offset = OPTION_OFFSET(s, f, want), .reload = rel, .help = text, __VA_ARGS__ }
+	{ \
+		.name = n, .type = kind, .offset = OPTION_OFFSET(s, f, want), .reload = rel, .help = text, __VA_ARGS__ \
+	}
 
 #define OPT_BOOL(s, f, n, def, rel, text) OPTION_ROW(OPTION_BOOL, bool, s, f, n, rel, text, .default_text = def)
 #define OPT_UINT(s, f, n, lo, hi, def, what, rel, text) \
@@ -100,6 +104,12 @@ struct option_group {
 	OPTION_ROW(OPTION_SIZE, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi)
 #define OPT_TIME(s, f, n, lo, hi, def, rel, text) \
 	OPTION_ROW(OPTION_TIME, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi)
+#define OPT_INT(s, f, n, lo, hi, def, rel, text) \
+	OPTION_ROW(OPTION_INT, int64_t, s, f, n, rel, text, .default_text = def, .min = (uint64_t)(int64_t)(lo), \
+		.max = (uint64_t)(int64_t)(hi))
+/* A UINT, SIZE or TIME (kind) that may be one of a list of words, too. */
+#define OPT_OR_WORD(kind, s, f, n, lo, hi, list, def, rel, text) \
+	OPTION_ROW(kind, uint64_t, s, f, n, rel, text, .default_text = def, .min = lo, .max = hi, .words = list)
 #define OPT_MODE(s, f, n, def, rel, text) \
 	OPTION_ROW(OPTION_MODE, uint64_t, s, f, n, rel, text, .default_text = def, .max = 0777)
 #define OPT_WORD(s, f, n, list, def, rel, text) \
@@ -108,6 +118,8 @@ struct option_group {
 #define OPT_STRING_REQUIRED(s, f, n, rel, text) OPTION_ROW(OPTION_STRING, char *, s, f, n, rel, text, .required = true)
 #define OPT_STRINGS(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_STRINGS, struct option_strings, s, f, n, rel, text, .required = false)
+#define OPT_STRINGS_REQUIRED(s, f, n, rel, text) \
+	OPTION_ROW(OPTION_STRINGS, struct option_strings, s, f, n, rel, text, .required = true)
 #define OPT_ADDRESS_REQUIRED(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_ADDRESS, struct address *, s, f, n, rel, text, .required = true)
 #define OPT_ADDRESSES_REQUIRED(s, f, n, rel, text) \
@@ -118,7 +130,10 @@ struct option_group {
 	OPTION_ROW(OPTION_UPSTREAM, char *, s, f, n, rel, text, .required = true)
 #define OPT_SERVICE_REQUIRED(s, f, n, rel, text) \
 	OPTION_ROW(OPTION_SERVICE, struct conf_service, s, f, n, rel, text, .required = true)
-#define OPT_END { .name = NULL }
+#define OPT_END \
+	{ \
+		.name = NULL \
+	}
 
 #define OPTION_FOREACH(group, row) for ((row) = (group)->options; (row) != NULL && (row)->name != NULL; (row)++)
 

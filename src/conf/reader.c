@@ -189,8 +189,10 @@ static void
 read_scalar(struct conf_loading *loading, const struct option *row, const config_setting_t *setting, const char *key,
 	void *field)
 {
-	const bool takes_number = row->type == OPTION_UINT || row->type == OPTION_SIZE || row->type == OPTION_TIME;
-	const bool takes_string = row->type != OPTION_UINT && row->type != OPTION_BOOL;
+	const bool takes_number = row->type == OPTION_UINT || row->type == OPTION_SIZE || row->type == OPTION_TIME ||
+				  row->type == OPTION_INT;
+	const bool takes_string =
+		row->type != OPTION_BOOL && row->type != OPTION_INT && (row->type != OPTION_UINT || row->words != NULL);
 	/* ipv6_only = true; is as good as "true". */
 	const bool takes_bool = row->type == OPTION_BOOL || row->type == OPTION_WORD;
 
@@ -402,6 +404,7 @@ read_option(struct conf_loading *loading, const struct option *row, const config
 	case OPTION_UINT:
 	case OPTION_SIZE:
 	case OPTION_TIME:
+	case OPTION_INT:
 	case OPTION_MODE:
 	case OPTION_WORD:
 	case OPTION_STRING:
