@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -107,6 +108,26 @@ fd_raise_limit(uint64_t wanted)
 	if (beyond > now.rlim_max && set_limit(beyond, beyond))
 		return beyond;
 	return set_limit(now.rlim_max, now.rlim_max) ? now.rlim_max : now.rlim_cur;
+}
+
+/* Both ends included; a kernel before 5.9 has no close_range(2), and closes them one by one. */
+static void
+close_from_to(unsigned first, unsigned last)
+{
+	struct rlimit limit = {.rlim_cur = 1024};
+
+	if (first > last || close_range(first, last, 0) == 0)
+		return;
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++)
+		(void)close((int)fd);
+}
+
+void
+fd_close_all_but(int fd)
+{
+	close_from_to(3, (unsigned)fd - 1);
+	close_from_to((unsigned)fd + 1, UINT_MAX);
 }
 
 int

@@ -41,6 +41,9 @@ void fd_signal_event(int fd);
  */
 uint64_t fd_raise_limit(uint64_t wanted);
 
+/* Closes every descriptor from 3 on but this one: for a process that was forked and is to know nothing of them. */
+void fd_close_all_but(int fd);
+
 /* Descriptors open in this process (counts /proc/self/fd), or -errno. */
 int fd_count_open(void);
 

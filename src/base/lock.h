@@ -15,6 +15,7 @@
  *   LOCK_VERDICT     struct verdict .lock     what a check's command said, the clients that wait for it
  *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
+ *   LOCK_SPAWNER     in spawner.c             the spawner that serves, and which programs are in use
  *   LOCK_MODULES     the list in module.c     which modules are loaded
  *   LOCK_LOG         the log's ring list      which threads have a ring
  */
@@ -32,6 +33,7 @@ enum lock_rank {
 	LOCK_UPSTREAM = 34,
 	LOCK_BLOCKING = 35,
 	LOCK_LOOP = 36,
+	LOCK_SPAWNER = 37,
 	LOCK_MODULES = 38,
 	LOCK_LOG = 40,
 };

@@ -27,6 +27,7 @@
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
+#include "service/spawner.h"
 #include "service/blocking.h"
 #include "upstream/upstreams.h"
 
@@ -300,14 +301,19 @@ open_signals(struct daemon *daemon)
 static int
 open_engine(struct daemon *daemon)
 {
-	int rc = loop_init(&daemon->loop, has_work, daemon);
+	/* Before there is anything that the spawner should not have. */
+	int rc = spawner_begin(daemon->conf_path);
 
+	if (rc == 0)
+		rc = loop_init(&daemon->loop, has_work, daemon);
 	if (rc == 0)
 		rc = open_signals(daemon);
 	if (rc == 0)
 		rc = fiber_install_fault_handler();
 	if (rc == 0)
 		rc = acceptor_init(&daemon->acceptor, &daemon->loop, &acceptor_sink, &daemon->totals);
+	if (rc == 0)
+		rc = spawner_watch(&daemon->loop);
 	if (rc == 0)
 		rc = systemd_sockets_init(&daemon->passed);
 	if (rc == 0) {
@@ -354,6 +360,7 @@ close_all(struct daemon *daemon)
 	conf_unref(&daemon->conf);
 	systemd_sockets_fini(&daemon->passed);
 	acceptor_fini(&daemon->acceptor);
+	spawner_end();
 	fd_close(&daemon->signal_fd);
 	loop_fini(&daemon->loop);
 }

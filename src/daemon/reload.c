@@ -18,6 +18,7 @@
 #include "daemon/generation.h"
 #include "daemon/limits.h"
 #include "service/registry.h"
+#include "service/spawner.h"
 
 static struct conf *
 load(const struct daemon *daemon)
@@ -44,6 +45,8 @@ start_generation(struct generation *generation, const struct conf *conf, struct 
 	if (rc == 0)
 		rc = log_start();
 	if (rc == 0)
+		rc = spawner_prepare(conf, err);
+	if (rc == 0)
 		rc = generation_prepare_pools(generation, err);
 	return rc;
 }
@@ -64,10 +67,12 @@ reload_start(struct daemon *daemon)
 	if (generation == NULL || start_generation(generation, loaded, &err) < 0) {
 		log_error(LOG_EVENT_NONE, "cannot start: %s", err.text);
 		generation_abandon(&generation);
+		spawner_abandon();
 		conf_unref(&conf);
 		return DAEMON_EXIT_FAILURE;
 	}
 	generation_commit(&generation);
+	spawner_commit();
 	return DAEMON_EXIT_OK;
 }
 
@@ -90,6 +95,7 @@ log_changes(const struct conf *before, const struct conf *after)
 static int
 replace_generation(struct daemon *daemon, struct conf *conf, struct errmsg *err)
 {
+	const struct conf *prepared = conf;
 	struct generation *generation = generation_new(daemon, &conf);
 	int rc = -ENOMEM;
 
@@ -99,11 +105,16 @@ replace_generation(struct daemon *daemon, struct conf *conf, struct errmsg *err)
 	}
 	rc = generation_prepare_sockets(generation, err);
 	if (rc == 0)
+		rc = spawner_prepare(prepared, err);
+	if (rc == 0)
 		rc = generation_prepare_pools(generation, err);
-	if (rc < 0)
+	if (rc < 0) {
 		generation_abandon(&generation);
-	else
+		spawner_abandon();
+	} else {
 		generation_commit(&generation);
+		spawner_commit();
+	}
 	return rc;
 }
 

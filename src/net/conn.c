@@ -41,6 +41,7 @@ conn_end_word(enum conn_end end)
 		[CONN_END_SERVER] = "server",
 		[CONN_END_SERVER_RESET] = "server-reset",
 		[CONN_END_HALF_CLOSED] = "half-closed",
+		[CONN_END_PROGRAM_FAILED] = "program-failed",
 		[CONN_END_UPSTREAM_DOWN] = "upstream-down",
 		[CONN_END_UPSTREAM_FULL] = "upstream-full",
 		[CONN_END_DRAIN] = "drain",
@@ -183,6 +184,29 @@ add_proxy(struct log_record *record, const struct conn *conn)
 	log_record_add(record, "PROXY", "%s", proxy);
 }
 
+static void
+add_program(struct log_record *record, const struct conn *conn)
+{
+	const struct conn_program *program = conn->program;
+	const char *name;
+
+	if (program == NULL)
+		return;
+	log_record_add(record, "PROGRAM", "%s", program->path);
+	log_record_add(record, "PROGRAM_RESULT", "%s", program->text);
+	if (program->pid == 0)
+		return;
+	log_record_add(record, "PID", "%d", (int)program->pid);
+	if (program->signal == 0) {
+		log_record_add(record, "EXIT_STATUS", "%d", program->status);
+	} else {
+		name = sigabbrev_np(program->signal);
+		log_record_add(record, "SIGNAL", "%s", name != NULL ? name : "unknown");
+	}
+	log_record_add(record, "CPU_USEC", "%llu", (unsigned long long)program->cpu_usec);
+	log_record_add(record, "MEMORY_PEAK", "%llu", (unsigned long long)program->memory_peak_bytes);
+}
+
 static double
 as_ms(uint64_t ns)
 {
@@ -193,6 +217,7 @@ static void
 write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record)
 {
 	const struct route *route = conn->from.route;
+	const struct conn_program *program = conn->program;
 	uint64_t queued_ns = conn->started_ns - conn->from.accepted_ns;
 	uint64_t served_ns = now_ns - conn->started_ns;
 	char client[ADDRESS_TEXT_MAX];
@@ -200,10 +225,12 @@ write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record
 	conn_describe_client(conn, client);
 	log_record_init(record, LOG_LEVEL_INFO, LOG_EVENT_CONNECTION_CLOSED,
 		"connection %llu from %s on listener '%s' closed: %s (in %llu, out %llu bytes; queued %.1f ms, served "
-		"%.1f ms%s%s)",
+		"%.1f ms%s%s%s%s%s%s)",
 		(unsigned long long)conn->from.id, client, route->listener->name, conn_end_word(conn->end),
 		(unsigned long long)conn->bytes_in, (unsigned long long)conn->bytes_out, as_ms(queued_ns),
-		as_ms(served_ns), conn->server != NULL ? " by " : "", conn->server != NULL ? conn->server : "");
+		as_ms(served_ns), conn->server != NULL ? " by " : "", conn->server != NULL ? conn->server : "",
+		program != NULL ? "; " : "", program != NULL ? program->path : "", program != NULL ? ": " : "",
+		program != NULL ? program->text : "");
 	log_record_add(record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
 	log_record_add(record, "LISTENER", "%s", route->listener->name);
 	log_record_add(record, "SERVICE", "%s", route->rule->service.type->name);
@@ -211,6 +238,7 @@ write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record
 	log_record_add(record, "WORKER", "%u", conn->worker);
 	log_record_add(record, "CLIENT", "%s", client);
 	add_proxy(record, conn);
+	add_program(record, conn);
 	if (conn->server != NULL) {
 		log_record_add(record, "SERVER", "%s", conn->server);
 		log_record_add(record, "CONNECT_USEC", "%llu",

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/address.h"
 
@@ -35,6 +36,7 @@ enum conn_end {
 	CONN_END_SERVER,        /* the server that it was relayed to ended it */
 	CONN_END_SERVER_RESET,  /* or broke it off */
 	CONN_END_HALF_CLOSED,   /* one side had ended, and the other did not follow within half_closed_timeout */
+	CONN_END_PROGRAM_FAILED, /* its program could not be started, or was ended with the spawner */
 	CONN_END_UPSTREAM_DOWN, /* no server of its upstream could be had */
 	CONN_END_UPSTREAM_FULL, /* all were full, and its time in their queue over, or the queue full too */
 	CONN_END_DRAIN,
@@ -71,6 +73,17 @@ struct conn_proxied {
 	struct peer destination; /* where the client had come to; AF_UNSPEC: the header did not say */
 };
 
+/* How the program ended that a connection was given to. */
+struct conn_program {
+	const char *path; /* of the config */
+	pid_t pid;        /* 0: none was started */
+	int status;       /* its exit status */
+	int signal;       /* or the signal that ended it; 0: none */
+	uint64_t cpu_usec;
+	uint64_t memory_peak_bytes;
+	char text[512]; /* for people */
+};
+
 #define CONN_MAGIC 0x636f6e6e
 
 /* On a worker. Kept small: every idle connection is one. */
@@ -85,6 +98,7 @@ struct conn {
 	struct conn_proxied *proxied; /* owned; NULL: from.peer is the socket's */
 	const char *server;           /* whom it was passed on to; NULL: nobody */
 	uint64_t connected_ns;        /* with server: when */
+	struct conn_program *program; /* owned; NULL: none has had it */
 	void (*at_end)(void *arg);    /* called last by conn_close(); NULL: nothing */
 	void *at_end_arg;
 };

@@ -47,6 +47,59 @@ struct program_options {
 	uint64_t limit_processes;
 };
 
+/* Words for a limit that is no number: for the rows below. */
+extern const struct option_word program_limit_words[];
+
+#define PROGRAM_ROW_LIMIT(s, kind, f, n, hi, text) \
+	OPT_OR_WORD(kind, s, program.f, n, 0, hi, program_limit_words, "inherit", OPTION_NEW_CONNECTIONS, text)
+#define PROGRAM_SIZE_MAX (1ull << 50)
+#define PROGRAM_TIME_MAX (366ull * 24 * 3600 * 1000)
+
+/* The rows of a section whose structure s begins with: struct program_options program. */
+#define PROGRAM_OPTION_ROWS(s) \
+	OPT_STRINGS_REQUIRED(s, program.command, "command", OPTION_NEW_CONNECTIONS, \
+		"The program, by its absolute path, and its arguments; there is no shell in between."), \
+		OPT_STRING(s, program.user, "user", NULL, OPTION_NEW_CONNECTIONS, \
+			"Runs it as this user; without it as daemon.user, or as whoever started connpoold."), \
+		OPT_STRING(s, program.group, "group", NULL, OPTION_NEW_CONNECTIONS, \
+			"Runs it with this group instead of the user's own."), \
+		OPT_STRINGS(s, program.groups, "groups", OPTION_NEW_CONNECTIONS, \
+			"The supplementary groups, instead of all those that the user is in."), \
+		OPT_STRING(s, program.directory, "directory", "/", OPTION_NEW_CONNECTIONS, \
+			"The folder that it starts in, below chroot when there is one."), \
+		OPT_STRING(s, program.chroot, "chroot", NULL, OPTION_NEW_CONNECTIONS, \
+			"The folder that is its root; command and directory are looked up below it."), \
+		OPT_MODE(s, program.umask, "umask", "0022", OPTION_NEW_CONNECTIONS, \
+			"The permissions that the files it makes do not get."), \
+		OPT_INT(s, program.nice, "nice", -20, 19, "0", OPTION_NEW_CONNECTIONS, \
+			"How far it gives way to other processes; below 0 needs a privilege."), \
+		OPT_STRINGS(s, program.environment, "environment", OPTION_NEW_CONNECTIONS, \
+			"Variables, \"NAME=value\" each, beside PATH and what says who the client is."), \
+		OPT_STRINGS(s, program.pass_environment, "pass_environment", OPTION_NEW_CONNECTIONS, \
+			"Names of variables that it gets as connpoold was started with them."), \
+		OPT_BOOL(s, program.no_new_privileges, "no_new_privileges", "true", OPTION_NEW_CONNECTIONS, \
+			"Set-user-ID files and file capabilities give it nothing (PR_SET_NO_NEW_PRIVS)."), \
+		OPT_TIME(s, program.kill_timeout_ms, "kill_timeout", 0, 3600000, "5s", OPTION_NEW_CONNECTIONS, \
+			"One that must end gets SIGTERM, and so long after SIGKILL; its process group with it."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_TIME, limit_cpu_ms, "limit_cpu", PROGRAM_TIME_MAX, \
+			"CPU time that it may use, in whole seconds; then it gets SIGXCPU (RLIMIT_CPU)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_SIZE, limit_file_size, "limit_file_size", PROGRAM_SIZE_MAX, \
+			"Largest file that it may write (RLIMIT_FSIZE)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_SIZE, limit_data, "limit_data", PROGRAM_SIZE_MAX, \
+			"Its data segment, heap included (RLIMIT_DATA)."), \
+		PROGRAM_ROW_LIMIT( \
+			s, OPTION_SIZE, limit_stack, "limit_stack", PROGRAM_SIZE_MAX, "Its stack (RLIMIT_STACK)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_SIZE, limit_core, "limit_core", PROGRAM_SIZE_MAX, \
+			"Largest core file that it may leave (RLIMIT_CORE)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_SIZE, limit_address_space, "limit_address_space", PROGRAM_SIZE_MAX, \
+			"All of its memory mappings together (RLIMIT_AS)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_SIZE, limit_memory_lock, "limit_memory_lock", PROGRAM_SIZE_MAX, \
+			"Memory that it may lock (RLIMIT_MEMLOCK)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_UINT, limit_open_files, "limit_open_files", 1ull << 20, \
+			"Descriptors that it may have open (RLIMIT_NOFILE)."), \
+		PROGRAM_ROW_LIMIT(s, OPTION_UINT, limit_processes, "limit_processes", 1ull << 22, \
+			"Processes that its user may have, all together (RLIMIT_NPROC)."),
+
 /* conf_service_type.check of a type whose options begin with a struct program_options. */
 void program_check_options(const void *options, const struct conf_service_checker *checker);
 

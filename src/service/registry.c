@@ -11,7 +11,9 @@
 #include "connpoold/handler.h"
 #include "net/route.h"
 #include "service/binding.h"
+#include "service/exec.h"
 #include "service/module.h"
+#include "service/program.h"
 #include "service/services.h"
 
 static const struct option no_options[] = {OPT_END};
@@ -56,13 +58,26 @@ static const struct conf_service_type types[] = {
 		.extended_by = "path",
 		.extend = module_extend,
 		.retract = module_retract},
+	{.name = "exec",
+		.group = {.path = "service exec",
+			.help = "Gives the connection to a program as its standard input and output.",
+			.options = exec_option_rows,
+			.size = sizeof(struct exec_options)},
+		.check = program_check_options,
+		.runs_program = true},
 	{.name = NULL},
 };
 
 /* NULL: each service has its own. */
 static const struct cp_handler *const handlers[] = {
-	&echo_handler, &discard_handler, &daytime_handler, &time_handler, &chargen_handler, &proxy_handler,
+	&echo_handler,
+	&discard_handler,
+	&daytime_handler,
+	&time_handler,
+	&chargen_handler,
+	&proxy_handler,
 	NULL, /* module */
+	&exec_handler,
 };
 
 _Static_assert(CP_COUNT(types) == CP_COUNT(handlers) + 1, "a handler for each service");
@@ -71,6 +86,30 @@ const struct conf_service_type *
 registry_types(void)
 {
 	return types;
+}
+
+/* Its own options are all that is known of such a section. */
+static int
+extend_nothing(const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err)
+{
+	(void)conf_path;
+	(void)value;
+	(void)err;
+	*ret_group = NULL;
+	return 0;
+}
+
+const struct conf_service_type *
+registry_types_without_code(void)
+{
+	static struct conf_service_type copies[CP_COUNT(types)];
+
+	for (size_t i = 0; i < CP_COUNT(types); i++) {
+		copies[i] = types[i];
+		if (copies[i].extend != NULL)
+			copies[i].extend = extend_nothing;
+	}
+	return copies;
 }
 
 const struct cp_handler *
@@ -84,20 +123,23 @@ registry_handler(const struct conf_service *service)
 }
 
 int
-registry_bind(const struct conf_service *service, const char *listener, struct upstreams *upstreams,
-	struct route_state *ret_state, struct errmsg *err)
+registry_bind(const struct conf_listener *rule, struct upstreams *upstreams, struct route_state *ret_state,
+	struct errmsg *err)
 {
+	const struct conf_service *service = &rule->service;
 	const struct cp_handler *handler = registry_handler(service);
 	const void *settings = service->options;
 
 	*ret_state = (struct route_state){0};
 	if (handler == &proxy_handler)
 		return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
+	if (handler == &exec_handler)
+		return exec_bind(settings, rule->index, &ret_state->data, &ret_state->release);
 	if (!binding_is_needed(handler))
 		return 0;
 	if (service->group != &service->type->group)
 		settings = module_settings(service);
-	return binding_new(handler, settings, listener, ret_state, err);
+	return binding_new(handler, settings, rule->name, ret_state, err);
 }
 
 uint64_t

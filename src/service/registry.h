@@ -9,6 +9,7 @@
 
 #include "base/defs.h"
 
+struct conf_listener;
 struct conf_service;
 struct conf_service_type;
 struct cp_handler;
@@ -18,6 +19,11 @@ struct upstreams;
 
 /* For conf_load(); ends with a NULL name. Static. */
 const struct conf_service_type *registry_types(void);
+/*
+ * The same for who must not run code that the config names (the keeper, which has privileges): no module is loaded, and
+ * what it might have to say about its options is not said. Not for the other functions here. Static.
+ */
+const struct conf_service_type *registry_types_without_code(void);
 
 /* Who serves a service of registry_types(); never NULL. Valid while the service's config is. */
 const struct cp_handler *registry_handler(const struct conf_service *service);
@@ -27,7 +33,7 @@ const struct cp_handler *registry_handler(const struct conf_service *service);
  * upstream that the config names has been prepared. 0; -ENOMEM; -EINVAL: the handler refuses its section, err says why.
  * Main thread.
  */
-CP_MUST_CHECK int registry_bind(const struct conf_service *service, const char *listener, struct upstreams *upstreams,
+CP_MUST_CHECK int registry_bind(const struct conf_listener *rule, struct upstreams *upstreams,
 	struct route_state *ret_state, struct errmsg *err);
 
 /*

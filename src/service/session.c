@@ -138,6 +138,17 @@ session_watch(struct session *session, bool with_output)
 	return rc;
 }
 
+void
+session_unwatch(struct session *session)
+{
+	if (session->watched)
+		loop_remove(&session->sched->loop, &session->watch, session->conn.from.fd);
+	session->watched = false;
+	session->watches_output = false;
+	/* What is there will have to be asked for. */
+	session->readable = true;
+}
+
 /* ---- running ---------------------------------------------------------------------------------- */
 
 static void
@@ -216,11 +227,13 @@ session_wait(struct session *session, struct session_wait *wait)
 		return -session->error;
 	/*
 	 * EPOLLOUT only once it is needed: with it, every new connection would begin with an event that says it can be
-	 * written to.
+	 * written to. Not at all while the descriptor is a program's.
 	 */
-	rc = session_watch(session, wait->what == WAIT_OUTPUT);
-	if (rc < 0)
-		return rc;
+	if (wait->what != WAIT_PROGRAM) {
+		rc = session_watch(session, wait->what == WAIT_OUTPUT);
+		if (rc < 0)
+			return rc;
+	}
 	session->wait = wait;
 	session_set_state(session, SESSION_WAITING);
 	session_arm_timer(session);
@@ -262,6 +275,7 @@ has_come(const struct session *session)
 	case WAIT_INPUT_OR_WAKE:
 		return session->readable;
 	case WAIT_BLOCKING:
+	case WAIT_PROGRAM:
 		break;
 	}
 	return false;

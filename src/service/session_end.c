@@ -144,7 +144,8 @@ send_busy_message(struct session *session)
 
 	if (message == NULL || session->conn.bytes_out > 0)
 		return;
-	if (session->conn.end != CONN_END_UPSTREAM_DOWN && session->conn.end != CONN_END_UPSTREAM_FULL)
+	if (session->conn.end != CONN_END_UPSTREAM_DOWN && session->conn.end != CONN_END_UPSTREAM_FULL &&
+		session->conn.end != CONN_END_PROGRAM_FAILED)
 		return;
 	n = send(session->conn.from.fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n > 0)

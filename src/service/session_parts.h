@@ -23,7 +23,15 @@
 #include "net/route.h"
 #include "service/session.h"
 
-enum session_waits_for { WAIT_INPUT, WAIT_OUTPUT, WAIT_FD, WAIT_WAKE, WAIT_INPUT_OR_WAKE, WAIT_BLOCKING };
+enum session_waits_for {
+	WAIT_INPUT,
+	WAIT_OUTPUT,
+	WAIT_FD,
+	WAIT_WAKE,
+	WAIT_INPUT_OR_WAKE,
+	WAIT_BLOCKING,
+	WAIT_PROGRAM, /* that has the client's descriptor: nothing is watched */
+};
 
 /* On the stack of the fiber that waits. */
 struct session_wait {
@@ -94,6 +102,8 @@ void session_set_state(struct session *session, enum session_state state);
 void session_arm_timer(struct session *session);
 /* Puts the client's descriptor under watch: for its input, with_output: and for when it takes more. 0 or -errno. */
 CP_MUST_CHECK int session_watch(struct session *session, bool with_output);
+/* From now on what the client does is somebody else's: its descriptor wakes nobody here. */
+void session_unwatch(struct session *session);
 /*
  * Suspends the running fiber until what it waits for has come. 0; -ETIMEDOUT: the deadline passed; -ECANCELED: it must
  * end; -ENOMEM, -ENOSPC: the descriptor can't be watched. [fiber]

@@ -57,8 +57,8 @@ struct program_name {
 	uint32_t listener;
 };
 
-/* Main thread, after spawner_prepare() of conf; listener is the index in it. */
-struct program_name program_name_ref(const struct conf *conf, unsigned listener);
+/* Main thread, between spawner_prepare() and its end; listener is the index in that config. */
+struct program_name program_name_ref(unsigned listener);
 /* Any thread. */
 void program_name_unref(struct program_name *name);
 
@@ -91,7 +91,10 @@ struct program {
  */
 CP_MUST_CHECK int program_start(struct program *program, struct loop *loop, const struct program_name *name,
 	const struct program_streams *streams);
-/* Sends signal to its whole process group; ended() comes as ever. Nothing when it does not run. */
+/*
+ * Sends signal to its whole process group; ended() comes as ever. Nothing when it does not run. It may get lost when
+ * the spawner is busy: say it again until it has ended.
+ */
 void program_signal(struct program *program, int signal);
 bool program_is_running(const struct program *program);
 

@@ -482,7 +482,7 @@ verdict_join(struct verdicts *verdicts, struct conf *conf, const struct conf_lis
 		return NULL;
 	}
 	share->conf = conf_ref(conf);
-	share->name = program_name_ref(conf, rule->index);
+	share->name = program_name_ref(rule->index);
 	return share;
 }
 

@@ -92,12 +92,13 @@ START_TEST(a_service_without_a_state_binds_nothing)
 	static char leftover;
 
 	for (const struct conf_service_type *type = registry_types(); type->name != NULL; type++) {
-		struct conf_service service = {.type = type, .group = &type->group};
+		char name[] = "a";
+		struct conf_listener rule = {.name = name, .service = {.type = type, .group = &type->group}};
 		struct route_state state = {.data = &leftover, .release = mem_free};
 
-		if (type->extend != NULL || handler_of(type) == &proxy_handler)
+		if (type->extend != NULL || type->runs_program || handler_of(type) == &proxy_handler)
 			continue;
-		ck_assert_int_eq(registry_bind(&service, "a", NULL, &state, NULL), 0);
+		ck_assert_int_eq(registry_bind(&rule, NULL, &state, NULL), 0);
 		ck_assert_ptr_null(state.data);
 		ck_assert(state.release == NULL);
 	}
@@ -118,13 +119,13 @@ START_TEST(a_proxy_holds_its_upstream)
 {
 	char name[] = "web";
 	struct proxy_options options = {.upstream = name, .buffer_size_bytes = 4096};
-	struct conf_service service = {
-		.type = type_named("proxy"), .group = &type_named("proxy")->group, .options = &options};
+	struct conf_listener rule = {
+		.service = {.type = type_named("proxy"), .group = &type_named("proxy")->group, .options = &options}};
 	struct route_state state = {0};
 
 	group = upstream_new(name);
 	ck_assert_ptr_nonnull(group);
-	ck_assert_int_eq(registry_bind(&service, "a", NULL, &state, NULL), 0);
+	ck_assert_int_eq(registry_bind(&rule, NULL, &state, NULL), 0);
 	ck_assert_ptr_nonnull(state.data);
 	ck_assert_uint_eq(atomic_load(&group->refs), 2);
 	state.release(state.data);

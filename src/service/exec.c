@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exec.c - a program with the connection as its standard input and output.
+ *
+ * The fiber asks the spawner for it and waits until it has ended; until then the descriptor is the program's, and
+ * nothing here reads it, writes it or is woken by it. What the program writes to its standard error comes by a pipe, of
+ * which both ends are held open here: so its end wakes nobody, and the end of the program, which the spawner tells, is
+ * the end of that too.
+ */
+#include "config.h"
+
+#include "service/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/errmsg.h"
+#include "base/fdutil.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "connpoold/handler.h"
+#include "engine/loop.h"
+#include "service/session_parts.h"
+#include "service/spawner.h"
+
+/* After SIGKILL: it was told, unless the spawner was too busy to hear. */
+#define KILL_AGAIN_MS 1000u
+/* While the daemon stops a program can't have more. */
+#define KILL_DRAINING_MS 3000u
+/* The longest line of its standard error; a longer one is logged in pieces. */
+#define LINE_MAX_BYTES 512u
+/* Lines of one connection: so many at once, and so many a second. Those beyond are counted. */
+#define LINES_BURST 100u
+#define LINES_PER_SECOND 20u
+/* Once it has ended: as much as a pipe holds. */
+#define LAST_READS 32
+/* tcpi_state of a connection whose client has ended its side: the kernel's headers have no name for it. */
+#define STATE_CLOSE_WAIT 8
+/* A listener says so often that its program can't be started. */
+#define WARN_NS CLOCK_NS_PER_S
+
+static const struct option_word stderr_words[] = {
+	{.name = "log", .value = EXEC_STDERR_LOG},
+	{.name = "client", .value = EXEC_STDERR_CLIENT},
+	{.name = "null", .value = EXEC_STDERR_NULL},
+	{.name = NULL},
+};
+
+const struct option exec_option_rows[] = {
+	PROGRAM_OPTION_ROWS(struct exec_options)
+		OPT_WORD(struct exec_options, stderr_to, "stderr", stderr_words, "log", OPTION_NEW_CONNECTIONS,
+			"Where its standard error goes: to the log, a line each, to the client, or nowhere."),
+	OPT_END,
+};
+
+/* What the service is for one listener under one generation of the config. */
+struct exec {
+	const struct exec_options *options; /* of the config, which the route holds */
+	struct program_name name;
+	_Atomic uint64_t warned_ns;
+};
+
+/* A program's run; on its fiber's stack. */
+struct run {
+	struct program program;
+	struct session_wait wait;
+	struct session *session;
+	const struct exec *exec;
+	struct timer kill_timer;
+	bool is_ending; /* it was told to */
+
+	/* Standard error, when it goes to the log; else -1. */
+	int error_fd;
+	int error_write_fd;
+	struct watch error_watch;
+	size_t line_length;
+	uint64_t lines_left;
+	uint64_t lines_filled_ms;
+	uint64_t lines_dropped;
+	char line[LINE_MAX_BYTES];
+};
+
+static struct loop *
+loop_of(const struct run *run)
+{
+	return &run->session->sched->loop;
+}
+
+/* ---- standard error ------------------------------------------------------------------------- */
+
+static bool
+may_log_line(struct run *run)
+{
+	uint64_t now_ms = loop_now_ms(loop_of(run));
+	uint64_t earned = (now_ms - run->lines_filled_ms) * LINES_PER_SECOND / 1000;
+
+	if (earned > 0) {
+		run->lines_left = run->lines_left + earned < LINES_BURST ? run->lines_left + earned : LINES_BURST;
+		run->lines_filled_ms = now_ms;
+	}
+	if (run->lines_left == 0) {
+		run->lines_dropped++;
+		return false;
+	}
+	run->lines_left--;
+	return true;
+}
+
+static void
+log_line(struct run *run)
+{
+	for (size_t i = 0; i < run->line_length; i++) {
+		unsigned char byte = (unsigned char)run->line[i];
+
+		if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+			run->line[i] = '?';
+	}
+	if (run->line_length > 0 && may_log_line(run))
+		cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %.*s", (int)run->line_length, run->line);
+	run->line_length = 0;
+}
+
+/* False: there is no more for now. */
+static bool
+read_error(struct run *run)
+{
+	char bytes[4096];
+	ssize_t n = read(run->error_fd, bytes, sizeof(bytes));
+
+	for (ssize_t i = 0; i < n; i++) {
+		if (bytes[i] == '\n') {
+			log_line(run);
+			continue;
+		}
+		if (run->line_length == sizeof(run->line))
+			log_line(run);
+		run->line[run->line_length++] = bytes[i];
+	}
+	return n == (ssize_t)sizeof(bytes);
+}
+
+static void
+on_error_output(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	(void)loop;
+	(void)events;
+	(void)read_error(CP_CONTAINER_OF(watch, struct run, error_watch));
+}
+
+static int
+open_error(struct run *run)
+{
+	int fds[2];
+	int rc;
+
+	if (run->exec->options->stderr_to != EXEC_STDERR_LOG)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	run->error_fd = fds[0];
+	run->error_write_fd = fds[1];
+	run->lines_left = LINES_BURST;
+	run->lines_filled_ms = loop_now_ms(loop_of(run));
+	run->error_watch.fn = on_error_output;
+	rc = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	return rc < 0 ? rc : loop_add(loop_of(run), &run->error_watch, fds[0], EPOLLIN);
+}
+
+static void
+close_error(struct run *run)
+{
+	if (run->error_fd < 0)
+		return;
+	for (int i = 0; i < LAST_READS && read_error(run); i++)
+		;
+	log_line(run);
+	if (run->lines_dropped > 0)
+		cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %llu more lines, not logged",
+			(unsigned long long)run->lines_dropped);
+	loop_forget(loop_of(run), &run->error_watch);
+	fd_close(&run->error_fd);
+	fd_close(&run->error_write_fd);
+}
+
+/* ---- ending it ---------------------------------------------------------------------------------- */
+
+static uint64_t
+patience_ms(const struct run *run)
+{
+	uint64_t ms = run->exec->options->program.kill_timeout_ms;
+
+	return cp_draining((struct cp_conn *)run->session) && ms > KILL_DRAINING_MS ? KILL_DRAINING_MS : ms;
+}
+
+static void
+kill_later(struct run *run, uint64_t ms)
+{
+	timer_set(&loop_of(run)->wheel, &run->kill_timer, loop_now_ms(loop_of(run)) + ms);
+}
+
+static void
+on_kill_timer(struct timer *timer)
+{
+	struct run *run = CP_CONTAINER_OF(timer, struct run, kill_timer);
+
+	program_signal(&run->program, SIGKILL);
+	kill_later(run, KILL_AGAIN_MS);
+}
+
+/* The connection must end. It does when the program has. */
+static bool
+let_go_of_program(struct session_wait *wait)
+{
+	struct run *run = CP_CONTAINER_OF(wait, struct run, wait);
+
+	if (!run->is_ending) {
+		run->is_ending = true;
+		program_signal(&run->program, SIGTERM);
+		kill_later(run, patience_ms(run));
+	}
+	return false;
+}
+
+static void
+on_ended(struct program *program)
+{
+	session_resume(CP_CONTAINER_OF(program, struct run, program)->session);
+}
+
+/* ---- running it ------------------------------------------------------------------------------------ */
+
+static int
+start(struct run *run)
+{
+	struct session *session = run->session;
+	struct program_streams streams = {.has_client = true, .peer = session->conn.from.peer};
+	int fd = session->conn.from.fd;
+	int blocking = 0;
+	int rc = open_error(run);
+
+	if (rc < 0)
+		return rc;
+	/* Programs do not expect EAGAIN. Nothing here waits for the descriptor any more: MSG_DONTWAIT from now on. */
+	session_unwatch(session);
+	if (ioctl(fd, FIONBIO, &blocking) < 0)
+		return -errno;
+	streams.fds[0] = fd;
+	streams.fds[1] = fd;
+	streams.fds[2] = run->exec->options->stderr_to == EXEC_STDERR_CLIENT ? fd : run->error_write_fd;
+	return program_start(&run->program, loop_of(run), &run->exec->name, &streams);
+}
+
+/* What the program has moved, as TCP has counted it; nobody counts for a Unix socket. */
+static void
+count_bytes(struct conn *conn)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+	int unread = 0;
+	uint64_t received;
+
+	if (!conn->from.route->conf->log.connections)
+		return;
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(conn->from.fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+		return;
+	if (ioctl(conn->from.fd, SIOCINQ, &unread) < 0)
+		unread = 0;
+	/* The end of its input counts as a byte. */
+	received = info.tcpi_bytes_received - (info.tcpi_state == STATE_CLOSE_WAIT ? 1 : 0);
+	conn->bytes_in = received - (uint64_t)unread;
+	conn->bytes_out = info.tcpi_bytes_sent - info.tcpi_bytes_retrans + info.tcpi_notsent_bytes;
+}
+
+static void
+note_result(struct run *run)
+{
+	const struct program_result *result = &run->program.result;
+	const struct program_options *options = &run->exec->options->program;
+	struct conn *conn = &run->session->conn;
+	struct conn_program *program = mem_zalloc(sizeof(*program));
+
+	if (result->how == PROGRAM_NOT_STARTED || result->how == PROGRAM_LOST)
+		conn_set_end(conn, CONN_END_PROGRAM_FAILED);
+	else
+		conn_set_end(conn, CONN_END_SERVICE);
+	/* Without memory its record says less. */
+	if (program == NULL)
+		return;
+	program->path = options->command.items[0];
+	program->pid = result->pid;
+	program->status = result->how == PROGRAM_EXITED ? result->status : 0;
+	program->signal = result->how == PROGRAM_SIGNALLED ? result->status : 0;
+	program->cpu_usec = result->cpu_usec;
+	program->memory_peak_bytes = result->memory_peak_bytes;
+	_Static_assert(sizeof(program->text) >= PROGRAM_TEXT_MAX, "a result's text");
+	(void)program_format_result(result, options, program->text);
+	conn->program = program;
+}
+
+/* Also where connections are not logged: nothing that the listener serves works. */
+static void
+warn_not_started(struct run *run)
+{
+	struct exec *exec = cp_state((struct cp_conn *)run->session);
+	uint64_t now_ns = loop_of(run)->now_ns;
+	uint64_t before_ns = atomic_load_explicit(&exec->warned_ns, memory_order_relaxed);
+	char text[PROGRAM_TEXT_MAX];
+
+	if (run->program.result.how != PROGRAM_NOT_STARTED || (before_ns != 0 && now_ns - before_ns < WARN_NS))
+		return;
+	if (atomic_compare_exchange_strong(&exec->warned_ns, &before_ns, now_ns))
+		cp_log((struct cp_conn *)run->session, CP_LOG_WARNING, "%s",
+			program_format_result(&run->program.result, &exec->options->program, text));
+}
+
+static int
+exec_serve(struct cp_conn *conn)
+{
+	struct session *session = session_on_fiber(conn);
+	struct run run;
+	int rc;
+
+	if (session_take_turn(session) < 0)
+		return -1;
+	memset(&run, 0, offsetof(struct run, line));
+	run.program.ended = on_ended;
+	run.wait = (struct session_wait){.what = WAIT_PROGRAM, .end_ms = UINT64_MAX, .let_go = let_go_of_program};
+	run.session = session;
+	run.exec = cp_state(conn);
+	run.kill_timer.fn = on_kill_timer;
+	run.error_fd = -1;
+	run.error_write_fd = -1;
+	rc = start(&run);
+	if (rc < 0)
+		run.program.result =
+			(struct program_result){.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_REQUEST, .error = -rc};
+	else
+		(void)!session_wait(session, &run.wait);
+	timer_clear(&loop_of(&run)->wheel, &run.kill_timer);
+	close_error(&run);
+	count_bytes(&session->conn);
+	note_result(&run);
+	warn_not_started(&run);
+	return CP_DONE;
+}
+
+/* ---- its state --------------------------------------------------------------------------------------- */
+
+static void
+exec_release(void *data)
+{
+	struct exec *exec = data;
+
+	program_name_unref(&exec->name);
+	mem_free(exec);
+}
+
+int
+exec_bind(const struct exec_options *options, unsigned listener, void **ret_data, void (**ret_release)(void *data))
+{
+	struct exec *exec = mem_zalloc(sizeof(*exec));
+
+	if (exec == NULL)
+		return -ENOMEM;
+	exec->options = options;
+	exec->name = program_name_ref(listener);
+	*ret_data = exec;
+	*ret_release = exec_release;
+	return 0;
+}
+
+const struct cp_handler exec_handler = {.abi = CP_HANDLER_ABI, .name = "exec", .serve = exec_serve};

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawner_launch.c - from a recipe to a running program, in the spawner.
+ *
+ * The child shares the spawner's memory until it has become the program (CLONE_VM), while the spawner stands still
+ * (CLONE_VFORK): nothing is copied, so starting costs the same however large a process is. What runs in the child may
+ * only make system calls: everything it needs was made ready before. An error is left in memory for the spawner to
+ * find.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "service/spawner_wire.h"
+
+/* The child's: it calls no deeper than a wrapper of a system call. */
+static _Alignas(64) char child_stack[16384];
+/* As the daemon was started with; the spawner itself has raised its own. */
+static struct rlimit descriptors_inherited;
+static bool descriptors_raised;
+
+void
+launch_init(void)
+{
+	struct rlimit raised;
+
+	for (int number = 1; number < NSIG; number++)
+		(void)signal(number, SIG_DFL);
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (getrlimit(RLIMIT_NOFILE, &descriptors_inherited) < 0)
+		return;
+	raised = descriptors_inherited;
+	raised.rlim_cur = raised.rlim_max;
+	descriptors_raised =
+		raised.rlim_cur != descriptors_inherited.rlim_cur && setrlimit(RLIMIT_NOFILE, &raised) == 0;
+}
+
+/* ---- in the child ------------------------------------------------------------------------- */
+
+static int
+set_limits(const struct recipe *recipe)
+{
+	if (descriptors_raised && setrlimit(RLIMIT_NOFILE, &descriptors_inherited) < 0)
+		return -1;
+	for (unsigned i = 0; i < recipe->limit_count; i++) {
+		const struct recipe_limit *limit = &recipe->limits[i];
+		struct rlimit rlimit = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+
+		if (setrlimit((__rlimit_resource_t)limit->resource, &rlimit) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The bare calls: libc's would ask every thread that it knows of to do the same. */
+static int
+become_user(const struct recipe *recipe)
+{
+	if (!recipe->changes_user)
+		return 0;
+	if (syscall(SYS_setgroups, (size_t)recipe->group_count, recipe->groups) < 0 ||
+		syscall(SYS_setresgid, recipe->gid, recipe->gid, recipe->gid) < 0)
+		return -1;
+	return (int)syscall(SYS_setresuid, recipe->uid, recipe->uid, recipe->uid);
+}
+
+static int
+set_streams(const struct launch *launch)
+{
+	/* Those that came are above the standard ones, which the spawner holds. */
+	for (int i = 0; i < 3; i++) {
+		if (dup2(launch->fds[i], i) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+enter_root(const struct program_options *options)
+{
+	return options->chroot == NULL ? 0 : chroot(options->chroot);
+}
+
+static int
+set_nice(const struct program_options *options)
+{
+	return options->nice == 0 ? 0 : setpriority(PRIO_PROCESS, 0, (int)options->nice);
+}
+
+static int
+give_up_privileges(const struct program_options *options)
+{
+	return options->no_new_privileges ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
+}
+
+/* The step that failed, with errno; it returns only then. */
+static enum program_step
+become_program(const struct launch *launch)
+{
+	const struct recipe *recipe = launch->recipe;
+	const struct program_options *options = recipe->options;
+	sigset_t none;
+
+	(void)setsid();
+	if (set_streams(launch) < 0)
+		return PROGRAM_STEP_STREAMS;
+	if (set_limits(recipe) < 0)
+		return PROGRAM_STEP_LIMITS;
+	if (set_nice(options) < 0)
+		return PROGRAM_STEP_NICE;
+	(void)umask((mode_t)options->umask);
+	if (enter_root(options) < 0)
+		return PROGRAM_STEP_CHROOT;
+	if (become_user(recipe) < 0)
+		return PROGRAM_STEP_USER;
+	/* As that user: it may be a folder that only he can enter. */
+	if (chdir(options->directory) < 0)
+		return PROGRAM_STEP_DIRECTORY;
+	if (give_up_privileges(options) < 0)
+		return PROGRAM_STEP_PRIVILEGES;
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)execve(recipe->argv[0], recipe->argv, launch->environment);
+	return PROGRAM_STEP_RUN;
+}
+
+static int
+child_main(void *arg)
+{
+	struct launch *launch = arg;
+	enum program_step step = become_program(launch);
+
+	launch->error = errno;
+	launch->step = (int)step;
+	_exit(127);
+}
+
+pid_t
+launch_run(struct launch *launch)
+{
+	pid_t pid;
+
+	launch->error = 0;
+	launch->step = PROGRAM_STEP_PROCESS;
+	pid = clone(child_main, child_stack + sizeof(child_stack), CLONE_VM | CLONE_VFORK | SIGCHLD, launch);
+	return pid < 0 ? -errno : pid;
+}
+
+/* ---- the client's variables ------------------------------------------------------------------ */
+
+struct writer {
+	struct client_environment *environment;
+	size_t used;
+};
+
+static void add(struct writer *writer, const char *fmt, ...) CP_PRINTF(2, 3);
+
+static void
+add(struct writer *writer, const char *fmt, ...)
+{
+	struct client_environment *environment = writer->environment;
+	size_t room = sizeof(environment->text) - writer->used;
+	va_list args;
+	int length;
+
+	va_start(args, fmt);
+	length = vsnprintf(environment->text + writer->used, room, fmt, args);
+	va_end(args);
+	if (length < 0 || (size_t)length >= room || environment->count == CLIENT_VARIABLES_MAX)
+		return;
+	environment->items[environment->count++] = environment->text + writer->used;
+	writer->used += (size_t)length + 1;
+}
+
+static void
+add_local(struct writer *writer, const struct sockaddr_storage *storage, socklen_t length)
+{
+	char text[ADDRESS_TEXT_MAX];
+	struct peer local;
+
+	peer_from_sockaddr(&local, (const struct sockaddr *)storage, length);
+	add(writer, "TCPLOCALIP=%s", peer_format_host(&local, text));
+	add(writer, "TCPLOCALPORT=%u", local.port);
+}
+
+static void
+add_unix(struct writer *writer, const struct sockaddr_storage *storage, socklen_t length, int fd)
+{
+	const struct sockaddr_un *local = (const struct sockaddr_un *)storage;
+	struct ucred who;
+	socklen_t who_length = sizeof(who);
+
+	add(writer, "PROTO=UNIX");
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &who_length) == 0) {
+		add(writer, "UNIXREMOTEPID=%d", (int)who.pid);
+		add(writer, "UNIXREMOTEEUID=%u", (unsigned)who.uid);
+		add(writer, "UNIXREMOTEEGID=%u", (unsigned)who.gid);
+	}
+	if (length > offsetof(struct sockaddr_un, sun_path) && local->sun_path[0] != '\0')
+		add(writer, "UNIXLOCALPATH=%.*s", (int)(length - offsetof(struct sockaddr_un, sun_path)),
+			local->sun_path);
+}
+
+void
+client_environment_make(struct client_environment *environment, const struct peer *peer, int fd)
+{
+	struct writer writer = {.environment = environment};
+	struct sockaddr_storage storage = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(storage);
+	char text[ADDRESS_TEXT_MAX];
+
+	environment->count = 0;
+	if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0)
+		length = 0;
+	if (storage.ss_family == AF_UNIX)
+		add_unix(&writer, &storage, length, fd);
+	else
+		add(&writer, "PROTO=TCP");
+	/* On a Unix socket too, where a trusted proxy said who it is. */
+	if (peer->family == AF_INET || peer->family == AF_INET6) {
+		(void)peer_format_host(peer, text);
+		add(&writer, "TCPREMOTEIP=%s", text);
+		add(&writer, "TCPREMOTEPORT=%u", peer->port);
+		add(&writer, "REMOTE_ADDR=%s", text);
+		add(&writer, "REMOTE_PORT=%u", peer->port);
+		add(&writer, "REMOTE_HOST=%s", text);
+	}
+	if (storage.ss_family == AF_INET || storage.ss_family == AF_INET6)
+		add_local(&writer, &storage, length);
+}
