@@ -232,7 +232,8 @@ def connect_to(address, source=None):
 
 CLOSED = re.compile(r"connection (?P<id>\d+) from (?P<client>\S+) on listener '(?P<listener>[^']+)' closed: "
                     r"(?P<end>[a-z-]+) \(in (?P<bytes_in>\d+), out (?P<bytes_out>\d+) bytes; "
-                    r"queued (?P<queued>[\d.]+) ms, served (?P<served>[\d.]+) ms(?: by (?P<server>[^)]+))?\)")
+                    r"queued (?P<queued>[\d.]+) ms, served (?P<served>[\d.]+) ms(?: by (?P<server>[^);]+))?"
+                    r"(?:; (?P<program>.*))?\)")
 
 
 class Log:
@@ -301,6 +302,8 @@ class Notify:
         self.path = os.path.join(folder, "notify")
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.sock.bind(self.path)
+        # Also for one that is nobody by then.
+        os.chmod(self.path, 0o777)
         self.messages = []
 
     def close(self):

@@ -14,9 +14,13 @@ FUNC_TESTS = \
 	tests/func/reload-01-transaction.py \
 	tests/func/reload-02-pools.py \
 	tests/func/reload-03-under-load.py \
+	tests/func/exec-01-programs.py \
+	tests/func/exec-02-faults.py \
+	tests/func/exec-03-limits-users.py \
+	tests/func/exec-04-reload.py \
 	tests/func/stop-01-drain.py \
 	tests/func/stop-02-notify.py
-EXTRA_DIST += tests/func/cpharness.py
+EXTRA_DIST += tests/func/cpharness.py tests/func/execlib.py
 
 dist_check_SCRIPTS += $(FUNC_TESTS)
 TESTS += $(FUNC_TESTS)
