@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Units, the user, the run directory and the journal's catalog. They are installed with libsystemd's support only.
 EXTRA_DIST += systemd/connpoold.service.in
+# Not in force by itself: to be copied into the unit's folder of drop-ins.
+dist_doc_DATA = systemd/connpoold-programs.conf
 if WITH_SYSTEMD
 sysusersdir = $(prefix)/lib/sysusers.d
 tmpfilesdir = $(prefix)/lib/tmpfiles.d

@@ -4,6 +4,7 @@ src_base_libbase_a_SOURCES = \
 	src/base/lock.h src/base/log.h src/base/mem.h src/base/systemd.h src/base/units.h
 src_base_libbase_a_SOURCES += src/base/histogram.c src/base/histogram.h
 src_base_libbase_a_SOURCES += src/base/address.c src/base/assert.c src/base/errmsg.c src/base/fdutil.c src/base/lock.c src/base/mem.c src/base/units.c
+src_base_libbase_a_SOURCES += src/base/capability.c src/base/capability.h
 src_base_libbase_a_SOURCES += src/base/slab.c src/base/slab.h src/base/cidr.c src/base/cidr.h
 src_base_libbase_a_SOURCES += src/base/log.c src/base/logring.c src/base/logring.h src/base/logsink.c src/base/logsink.h src/base/systemd.c
 src_base_libbase_a_SOURCES += src/base/proxy_header.c src/base/proxy_header.h

@@ -6,11 +6,14 @@
 
 #include "daemon/inspect.h"
 
+#include <linux/capability.h>
 #include <stdio.h>
 
+#include "base/capability.h"
 #include "conf/dump.h"
 #include "conf/load.h"
 #include "daemon/daemon.h"
+#include "service/program.h"
 #include "service/registry.h"
 
 /* Caller owns one reference; NULL: the errors were printed. */
@@ -37,6 +40,38 @@ inspect_finish(void)
 	return DAEMON_EXIT_FAILURE;
 }
 
+static void
+warn_lacking(const struct conf_listener *rule, const char *option, uint64_t needed, const char *names)
+{
+	if ((capability_effective() & needed) == needed)
+		return;
+	fprintf(stderr,
+		"%s:%u: listener '%s': %s needs %s, which this process lacks: start connpoold as root, or see "
+		"connpoold-programs.conf beside its unit\n",
+		rule->file, rule->line, rule->name, option, names);
+}
+
+/* Not errors: who checks a file need not be who serves it. */
+static void
+warn_of_privileges(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		const struct conf_listener *rule = conf->listeners[i];
+		const struct program_options *program = program_of(&rule->service);
+
+		if (program == NULL)
+			continue;
+		if (program->user != NULL || program->group != NULL || program->groups.count > 0)
+			warn_lacking(rule, "another user or group",
+				CAPABILITY_BIT(CAP_SETUID) | CAPABILITY_BIT(CAP_SETGID) | CAPABILITY_BIT(CAP_KILL),
+				"CAP_SETUID, CAP_SETGID and CAP_KILL");
+		if (program->chroot != NULL)
+			warn_lacking(rule, "chroot", CAPABILITY_BIT(CAP_SYS_CHROOT), "CAP_SYS_CHROOT");
+		if (program->nice < 0)
+			warn_lacking(rule, "nice below 0", CAPABILITY_BIT(CAP_SYS_NICE), "CAP_SYS_NICE");
+	}
+}
+
 int
 inspect_check(const char *conf_path)
 {
@@ -44,6 +79,7 @@ inspect_check(const char *conf_path)
 
 	if (conf == NULL)
 		return DAEMON_EXIT_CONFIG;
+	warn_of_privileges(conf);
 	printf("%s: the configuration is good\n", conf_path);
 	conf_unref(&conf);
 	return inspect_finish();

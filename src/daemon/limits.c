@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
+#include "base/capability.h"
 #include "base/errmsg.h"
 #include "base/fdutil.h"
 #include "base/log.h"
@@ -144,6 +146,20 @@ limits_apply(const struct conf *conf, const struct conf *before)
 		(limit - smaller(limit, others)) / (bound.relayed > 0 ? 2 : 1));
 }
 
+/* What a unit gives for programs is the spawner's, which has it by now: the process that faces the network has no use.
+ */
+static int
+drop_programs_capabilities(struct errmsg *err)
+{
+	int rc = capability_drop(CAPABILITY_BIT(CAP_SETUID) | CAPABILITY_BIT(CAP_SETGID) |
+				 CAPABILITY_BIT(CAP_SYS_CHROOT) | CAPABILITY_BIT(CAP_KILL) |
+				 CAPABILITY_BIT(CAP_SYS_NICE) | CAPABILITY_BIT(CAP_SYS_RESOURCE));
+
+	if (rc < 0)
+		errmsg_set(err, "cannot give up capabilities: %s", errmsg_errno(rc));
+	return rc;
+}
+
 int
 limits_drop_privileges(const struct conf *conf, struct errmsg *err)
 {
@@ -151,7 +167,9 @@ limits_drop_privileges(const struct conf *conf, struct errmsg *err)
 	const struct group *group = NULL;
 	gid_t gid;
 
-	if (conf->daemon.user == NULL || geteuid() != 0)
+	if (geteuid() != 0)
+		return drop_programs_capabilities(err);
+	if (conf->daemon.user == NULL)
 		return 0;
 	/* The config's checks have found both; they may have been removed since. */
 	user = getpwnam(conf->daemon.user);

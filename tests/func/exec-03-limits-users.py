@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-from cpharness import Daemon, Skip, expect, expect_equal, expect_match, main, run_daemon
+from cpharness import Daemon, Skip, expect, expect_equal, expect_match, main, make_config, run_daemon
 from execlib import children_of, daemon_with, listener, shell, spawner_of
 
 NOBODY = 65534
@@ -133,6 +133,22 @@ def test_the_small_processes_are_small():
             print(f"{name}: {pss} kB (PSS)")
             # Next to the daemon's own, which with a sanitizer is large, too.
             expect(pss * 1024 < daemon.rss_bytes(), f"{name} takes {pss} kB")
+
+
+def test_check_says_what_it_would_need():
+    need_root()
+    config = make_config(listeners=shell("s", "id", 'user = "games"; chroot = "/"; nice = -1;'))
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as stream:
+        stream.write(config)
+        stream.flush()
+        os.chmod(stream.name, 0o644)
+        status, _, errors = run_daemon("--check", "-f", stream.name)
+        expect_equal((status, errors), (0, ""), "as root")
+        status, _, errors = run_daemon("--check", "-f", stream.name, user="nobody")
+    expect_equal(status, 0, "exit status")
+    for words in ("another user or group needs CAP_SETUID", "chroot needs CAP_SYS_CHROOT",
+                  "nice below 0 needs CAP_SYS_NICE"):
+        expect_match(rf"{stream.name}:\d+: listener 's': {words}", errors, "what --check says")
 
 
 def test_without_root_a_user_cannot_be_had():

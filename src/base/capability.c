@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * capability.c - capget(2) and capset(2), for which libc has no wrapper.
+ *
+ * capability_drop() is for the main thread, before others start: each thread has sets of its own.
+ */
+#include "config.h"
+
+#include "base/capability.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+uint64_t
+capability_effective(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return 0;
+	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+int
+capability_drop(uint64_t bits)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		uint32_t kept = ~(uint32_t)(bits >> 32 * i);
+
+		/* The ambient set follows: it is never more than these two have. */
+		data[i].effective &= kept;
+		data[i].permitted &= kept;
+		data[i].inheritable &= kept;
+	}
+	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
