@@ -41,6 +41,10 @@ TOP_SRCDIR = os.path.abspath(os.environ.get("top_srcdir") or os.path.join(HERE, 
 TOP_BUILDDIR = os.path.abspath(os.environ.get("top_builddir") or os.path.join(TOP_SRCDIR, "build"))
 CONNPOOLD = os.path.join(TOP_BUILDDIR, "src", "connpoold")
 
+# A shell that starts this in the background has SIGINT ignored, and what is started here would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SANITIZERS = os.environ.get("SANITIZERS", "no").replace("no", "")
 # How many times slower than a plain build the daemon may be.
 SLOWNESS = 20 if "valgrind" in SANITIZERS else 5 if "thread" in SANITIZERS else 3 if SANITIZERS else 1
