@@ -272,6 +272,7 @@ conn_close(struct conn *conn, uint64_t now_ns)
 		say_busy(conn->from.fd, conn->from.route, (enum conn_end)conn->end);
 	fd_close(&conn->from.fd);
 	mem_freep(&conn->proxied);
+	mem_freep(&conn->program);
 	atomic_fetch_add_explicit(&counters->bytes_in, conn->bytes_in, memory_order_relaxed);
 	atomic_fetch_add_explicit(&counters->bytes_out, conn->bytes_out, memory_order_relaxed);
 	atomic_fetch_add_explicit(
