@@ -17,6 +17,9 @@
 #define CP_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define CP_NORETURN __attribute__((noreturn))
 
+/* For code that runs where a sanitizer can't follow: on memory that another process uses, too. */
+#define CP_NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
+
 #define CP_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The structure that has ptr as its member. */

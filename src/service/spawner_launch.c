@@ -53,7 +53,7 @@ launch_init(void)
 
 /* ---- in the child ------------------------------------------------------------------------- */
 
-static int
+CP_NO_SANITIZE static int
 set_limits(const struct recipe *recipe)
 {
 	if (descriptors_raised && setrlimit(RLIMIT_NOFILE, &descriptors_inherited) < 0)
@@ -69,7 +69,7 @@ set_limits(const struct recipe *recipe)
 }
 
 /* The bare calls: libc's would ask every thread that it knows of to do the same. */
-static int
+CP_NO_SANITIZE static int
 become_user(const struct recipe *recipe)
 {
 	if (!recipe->changes_user)
@@ -80,7 +80,7 @@ become_user(const struct recipe *recipe)
 	return (int)syscall(SYS_setresuid, recipe->uid, recipe->uid, recipe->uid);
 }
 
-static int
+CP_NO_SANITIZE static int
 set_streams(const struct launch *launch)
 {
 	/* Those that came are above the standard ones, which the spawner holds. */
@@ -91,26 +91,26 @@ set_streams(const struct launch *launch)
 	return 0;
 }
 
-static int
+CP_NO_SANITIZE static int
 enter_root(const struct program_options *options)
 {
 	return options->chroot == NULL ? 0 : chroot(options->chroot);
 }
 
-static int
+CP_NO_SANITIZE static int
 set_nice(const struct program_options *options)
 {
 	return options->nice == 0 ? 0 : setpriority(PRIO_PROCESS, 0, (int)options->nice);
 }
 
-static int
+CP_NO_SANITIZE static int
 give_up_privileges(const struct program_options *options)
 {
 	return options->no_new_privileges ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : 0;
 }
 
 /* The step that failed, with errno; it returns only then. */
-static enum program_step
+CP_NO_SANITIZE static enum program_step
 become_program(const struct launch *launch)
 {
 	const struct recipe *recipe = launch->recipe;
@@ -140,7 +140,7 @@ become_program(const struct launch *launch)
 	return PROGRAM_STEP_RUN;
 }
 
-static int
+CP_NO_SANITIZE static int
 child_main(void *arg)
 {
 	struct launch *launch = arg;
