@@ -19,6 +19,7 @@ include tests/unit/client/local.mk
 include tests/unit/import/local.mk
 include tests/unit/run/local.mk
 include tests/modules/local.mk
+include examples/local.mk
 include tests/func/local.mk
 include tests/lint/local.mk
 include tests/systemd/local.mk

@@ -73,6 +73,12 @@ MODULE_TESTS = \
 dist_check_SCRIPTS += $(MODULE_TESTS)
 TESTS += $(MODULE_TESTS)
 
+# Those of examples/.
+EXAMPLE_TESTS = tests/func/examples-01.py
+
+dist_check_SCRIPTS += $(EXAMPLE_TESTS)
+TESTS += $(EXAMPLE_TESTS)
+
 # connpoold-import, with files as packages and their users write them; and the recipes of conf/recipes/.
 IMPORT_TESTS = \
 	tests/func/import-01-xinetd.py \
