@@ -31,8 +31,10 @@ def test_a_unix_client_is_recorded_too():
 
 def test_a_proxied_connection_has_the_fields_of_its_whole_way():
     """A client of one listener is passed on, with a PROXY header, to a server that is another one."""
-    listeners = '''{ name = "front"; address = "tcp:127.0.0.1:7010"; service = { type = "proxy"; upstream = "back"; }; },
-        { name = "back"; address = "tcp:127.0.0.1:7007"; service = "echo"; accept_proxy = true; trusted_proxies = "127.0.0.0/8"; }'''
+    listeners = '''
+        { name = "front"; address = "tcp:127.0.0.1:7010"; service = { type = "proxy"; upstream = "back"; }; },
+        { name = "back"; address = "tcp:127.0.0.1:7007"; service = "echo";
+          accept_proxy = true; trusted_proxies = "127.0.0.0/8"; }'''
     upstreams = 'upstreams: { back: { servers = ( { address = "tcp:127.0.0.1:7007"; send_proxy = "v2"; } ); }; };'
     box = service(listeners=listeners, more=upstreams)
     with Journal(box) as journal:
