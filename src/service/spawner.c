@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -44,6 +45,10 @@ static struct {
 	struct cp_lock lock; /* LOCK_SPAWNER; guards main_fd and uses */
 	int main_fd;         /* of the spawner that serves; -1: there is none */
 	struct use *uses;
+
+	/* Which one that is, counted. Written under the lock; relaxed: whoever has a name of its programs heard of it.
+	 */
+	atomic_uint serial;
 
 	/* Main thread only. */
 	bool has_begun;
@@ -180,6 +185,7 @@ set_main(int fd)
 	lock_acquire(&spawner.lock);
 	before = spawner.main_fd;
 	spawner.main_fd = fd;
+	atomic_fetch_add_explicit(&spawner.serial, 1, memory_order_relaxed);
 	lock_release(&spawner.lock);
 	fd_close(&before);
 }
@@ -394,8 +400,14 @@ spawner_end(void)
 	spawner.has_begun = false;
 }
 
+unsigned
+spawner_serial(void)
+{
+	return atomic_load_explicit(&spawner.serial, memory_order_relaxed);
+}
+
 int
-spawner_open_channel(int *ret_fd)
+spawner_open_channel(int *ret_fd, unsigned *ret_serial)
 {
 	int fds[2];
 	char byte = 0;
@@ -404,6 +416,7 @@ spawner_open_channel(int *ret_fd)
 	if (rc < 0)
 		return rc;
 	lock_acquire(&spawner.lock);
+	*ret_serial = spawner_serial();
 	rc = spawner.main_fd >= 0 ? wire_send(spawner.main_fd, &byte, sizeof(byte), &fds[1], 1) : -EPIPE;
 	lock_release(&spawner.lock);
 	close(fds[1]);

@@ -31,7 +31,8 @@
 
 struct channel {
 	uint32_t magic;
-	int fd; /* -1: there is no spawner; the timer tries again */
+	int fd;          /* -1: there is no spawner; the timer tries again */
+	unsigned serial; /* of the spawner at its other end */
 	struct loop *loop;
 	struct watch watch;
 	struct timer timer;
@@ -127,8 +128,7 @@ void
 channel_close_own(void)
 {
 	struct channel *channel = own;
-	struct program_result canceled = {
-		.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_REQUEST, .error = ECANCELED};
+	struct program_result canceled = {.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_REQUEST, .error = ECANCELED};
 
 	if (channel == NULL)
 		return;
@@ -229,7 +229,7 @@ send_start(const struct channel *channel, const struct program *program)
 static int
 open_channel(struct channel *channel)
 {
-	int rc = spawner_open_channel(&channel->fd);
+	int rc = spawner_open_channel(&channel->fd, &channel->serial);
 
 	if (rc == -ECONNRESET || rc == -ENOTCONN)
 		rc = -EPIPE;
@@ -256,6 +256,9 @@ send_one(struct channel *channel, struct program *program)
 {
 	int rc = channel->fd >= 0 ? 0 : open_channel(channel);
 
+	/* It would say so itself, but may not have noticed yet that another one has its place. */
+	if (rc == 0 && channel->serial != spawner_serial())
+		return -EPIPE;
 	if (rc == 0)
 		rc = send_start(channel, program);
 	if (rc < 0)

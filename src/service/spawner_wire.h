@@ -92,8 +92,13 @@ CP_MUST_CHECK ssize_t wire_receive(
 /* A pair of connected packet sockets, close-on-exec. 0 or -errno. */
 CP_MUST_CHECK int wire_pair(int ret_fds[2]);
 
-/* A new channel to the spawner that serves; the daemon's end is the caller's. 0 or -errno. Any thread. */
-CP_MUST_CHECK int spawner_open_channel(int *ret_fd);
+/*
+ * A new channel to the spawner that serves, whose number is *ret_serial; the daemon's end is the caller's. 0 or -errno.
+ * Any thread.
+ */
+CP_MUST_CHECK int spawner_open_channel(int *ret_fd, unsigned *ret_serial);
+/* Of the one that serves: those before it may not know the programs of the config in force. Any thread. */
+unsigned spawner_serial(void);
 /* Closes this thread's own; what runs on it is lost, and told so. */
 void channel_close_own(void);
 

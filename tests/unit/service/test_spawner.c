@@ -260,6 +260,27 @@ START_TEST(an_abandoned_config_leaves_the_one_in_force)
 }
 END_TEST
 
+START_TEST(a_new_program_can_be_started_at_once)
+{
+	char script[32];
+	const char *const scripts[] = {script, NULL};
+
+	for (unsigned i = 1; i < 50; i++) {
+		struct program program = {.ended = on_ended};
+		struct program_name name;
+
+		snprintf(script, sizeof(script), "exit %u", i);
+		write_config(scripts);
+		put_in_force(&name, 1);
+		ck_assert_int_eq(program_start(&program, &loop, &name, &no_streams), 0);
+		turn_until_ended(i);
+		ck_assert_int_eq(program.result.how, PROGRAM_EXITED);
+		ck_assert_int_eq(program.result.status, (int)i);
+		program_name_unref(&name);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -280,6 +301,7 @@ main(void)
 	tcase_add_checked_fixture(configs, set_up, tear_down);
 	tcase_add_test(configs, a_config_that_changed_meanwhile_is_refused);
 	tcase_add_test(configs, an_abandoned_config_leaves_the_one_in_force);
+	tcase_add_test(configs, a_new_program_can_be_started_at_once);
 	suite_add_tcase(suite, configs);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
