@@ -28,6 +28,7 @@
 #include "net/route.h"
 #include "net/socket.h"
 #include "service/spawner.h"
+#include "service/verdict.h"
 #include "service/blocking.h"
 #include "upstream/upstreams.h"
 
@@ -35,6 +36,8 @@
 #define CANCEL_GRACE_MS 5000u
 /* The longest that the acceptor looks away while every worker is busy. */
 #define NAP_MS 1
+/* How often those that run at the end are told so again. */
+#define CHECKS_TURN_MS 100
 /* For what is in the log's rings. */
 #define LOG_STOP_MS 3000u
 
@@ -318,7 +321,8 @@ open_engine(struct daemon *daemon)
 		rc = systemd_sockets_init(&daemon->passed);
 	if (rc == 0) {
 		daemon->upstreams = upstreams_new(&daemon->loop);
-		rc = daemon->upstreams != NULL ? 0 : -ENOMEM;
+		daemon->verdicts = verdicts_new(&daemon->loop);
+		rc = daemon->upstreams != NULL && daemon->verdicts != NULL ? 0 : -ENOMEM;
 	}
 	if (rc < 0)
 		log_error(LOG_EVENT_NONE, "cannot start: %s", errmsg_errno(-rc));
@@ -351,12 +355,28 @@ serve(struct daemon *daemon)
 	}
 }
 
+/* Nobody asks any more: commands that did not end of their own accord meanwhile are killed. */
+static void
+end_checks(struct daemon *daemon)
+{
+	uint64_t until_ms = loop_now_ms(&daemon->loop) + CANCEL_GRACE_MS;
+
+	while (!verdicts_end(daemon->verdicts)) {
+		if (loop_now_ms(&daemon->loop) < until_ms && loop_turn(&daemon->loop, CHECKS_TURN_MS) == 0)
+			continue;
+		log_error(LOG_EVENT_STOPPED, "stopped, leaving a check's command that does not end");
+		log_stop(LOG_STOP_MS);
+		_exit(DAEMON_EXIT_FAILURE);
+	}
+}
+
 static void
 close_all(struct daemon *daemon)
 {
 	/* No connection is left, and with it no call on a helper thread. */
 	blocking_stop();
 	upstreams_free(&daemon->upstreams);
+	verdicts_free(&daemon->verdicts);
 	conf_unref(&daemon->conf);
 	systemd_sockets_fini(&daemon->passed);
 	acceptor_fini(&daemon->acceptor);
@@ -384,6 +404,7 @@ daemon_run(const char *conf_path)
 	if (exit_code == DAEMON_EXIT_OK) {
 		begin_serving(&daemon);
 		serve(&daemon);
+		end_checks(&daemon);
 		log_notice(LOG_EVENT_STOPPED, "stopped");
 	}
 	close_all(&daemon);

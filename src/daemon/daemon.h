@@ -33,6 +33,7 @@ enum daemon_state { DAEMON_STARTING, DAEMON_SERVING, DAEMON_DRAINING, DAEMON_CAN
 
 struct conf;
 struct upstreams;
+struct verdicts;
 
 struct daemon {
 	enum daemon_state state; /* daemon_set_state() alone writes it */
@@ -42,6 +43,7 @@ struct daemon {
 	struct acceptor acceptor;
 	struct listener_totals totals;
 	struct upstreams *upstreams;
+	struct verdicts *verdicts;
 	struct conf *conf;         /* the generation in force; one reference */
 	struct list listeners;     /* of struct listener: those the config names */
 	struct list pools;         /* of struct pool: those the config names */

@@ -251,7 +251,8 @@ prepare_route(struct generation *generation, struct planned_listener *planned, c
 	planned->route = route_new(generation->conf, rule, planned->listener, registry_handler(&rule->service),
 		planned_pool_of(generation, rule->pool));
 	if (planned->route != NULL)
-		rc = registry_bind(rule, generation->daemon->upstreams, &state, &why);
+		rc = registry_bind(generation->conf, rule, generation->daemon->upstreams, generation->daemon->verdicts,
+			&state, &why);
 	if (rc == 0)
 		route_set_state(planned->route, &state);
 	else if (rc == -ENOMEM)

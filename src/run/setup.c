@@ -200,7 +200,7 @@ make_route(struct setup *setup, struct errmsg *err)
 	setup->route = route_new(setup->conf, rule, setup->listener, registry_handler(&rule->service), NULL);
 	if (setup->route == NULL)
 		return -ENOMEM;
-	rc = registry_bind(rule, NULL, &state, &why);
+	rc = registry_bind(setup->conf, rule, NULL, NULL, &state, &why);
 	if (rc == 0)
 		route_set_state(setup->route, &state);
 	else if (rc != -ENOMEM)

@@ -6,6 +6,8 @@
 
 #include "service/registry.h"
 
+#include <errno.h>
+
 #include "base/assert.h"
 #include "conf/conf.h"
 #include "connpoold/handler.h"
@@ -15,6 +17,7 @@
 #include "service/module.h"
 #include "service/program.h"
 #include "service/services.h"
+#include "service/verdict.h"
 
 static const struct option no_options[] = {OPT_END};
 
@@ -65,6 +68,13 @@ static const struct conf_service_type types[] = {
 			.size = sizeof(struct exec_options)},
 		.check = program_check_options,
 		.runs_program = true},
+	{.name = "check",
+		.group = {.path = "service check",
+			.help = "Says what a command says of something, run once for all who ask.",
+			.options = check_option_rows,
+			.size = sizeof(struct check_options)},
+		.check = program_check_options,
+		.runs_program = true},
 	{.name = NULL},
 };
 
@@ -78,6 +88,7 @@ static const struct cp_handler *const handlers[] = {
 	&proxy_handler,
 	NULL, /* module */
 	&exec_handler,
+	&check_handler,
 };
 
 _Static_assert(CP_COUNT(types) == CP_COUNT(handlers) + 1, "a handler for each service");
@@ -122,9 +133,17 @@ registry_handler(const struct conf_service *service)
 	return handler != NULL ? handler : module_handler(service);
 }
 
+static void
+leave_verdict(void *data)
+{
+	struct verdict_share *share = data;
+
+	verdict_leave(&share);
+}
+
 int
-registry_bind(const struct conf_listener *rule, struct upstreams *upstreams, struct route_state *ret_state,
-	struct errmsg *err)
+registry_bind(struct conf *conf, const struct conf_listener *rule, struct upstreams *upstreams,
+	struct verdicts *verdicts, struct route_state *ret_state, struct errmsg *err)
 {
 	const struct conf_service *service = &rule->service;
 	const struct cp_handler *handler = registry_handler(service);
@@ -135,6 +154,10 @@ registry_bind(const struct conf_listener *rule, struct upstreams *upstreams, str
 		return proxy_bind(service->options, upstreams, &ret_state->data, &ret_state->release);
 	if (handler == &exec_handler)
 		return exec_bind(settings, rule->index, &ret_state->data, &ret_state->release);
+	if (handler == &check_handler) {
+		*ret_state = (struct route_state){.data = verdict_join(verdicts, conf, rule), .release = leave_verdict};
+		return ret_state->data != NULL ? 0 : -ENOMEM;
+	}
 	if (!binding_is_needed(handler))
 		return 0;
 	if (service->group != &service->type->group)

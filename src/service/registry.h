@@ -9,6 +9,7 @@
 
 #include "base/defs.h"
 
+struct conf;
 struct conf_listener;
 struct conf_service;
 struct conf_service_type;
@@ -16,6 +17,7 @@ struct cp_handler;
 struct errmsg;
 struct route_state;
 struct upstreams;
+struct verdicts;
 
 /* For conf_load(); ends with a NULL name. Static. */
 const struct conf_service_type *registry_types(void);
@@ -33,8 +35,8 @@ const struct cp_handler *registry_handler(const struct conf_service *service);
  * upstream that the config names has been prepared. 0; -ENOMEM; -EINVAL: the handler refuses its section, err says why.
  * Main thread.
  */
-CP_MUST_CHECK int registry_bind(const struct conf_listener *rule, struct upstreams *upstreams,
-	struct route_state *ret_state, struct errmsg *err);
+CP_MUST_CHECK int registry_bind(struct conf *conf, const struct conf_listener *rule, struct upstreams *upstreams,
+	struct verdicts *verdicts, struct route_state *ret_state, struct errmsg *err);
 
 /*
  * The bytes that a connection of the service may hold, both ways, while it is relayed to a server of its own; 0: it is

@@ -23,6 +23,11 @@
 #include "engine/loop.h"
 #include "service/verdict_run.h"
 
+#define SECOND 1000ull
+#define HOUR (3600 * SECOND)
+#define DAY (24 * HOUR)
+#define KIB 1024ull
+
 #define VERDICT_MAGIC 0x76657264
 /* Of what it says in a line of the log. */
 #define LINE_MAX 200
@@ -59,6 +64,28 @@ struct verdict_share {
 struct verdicts {
 	struct loop *loop;
 	struct list items; /* of struct verdict */
+};
+
+static const struct option_word format_words[] = {
+	{.name = "plain", .value = CHECK_PLAIN},
+	{.name = "http", .value = CHECK_HTTP},
+	{.name = "agent", .value = CHECK_AGENT},
+	{.name = NULL},
+};
+
+const struct option check_option_rows[] = {
+	PROGRAM_OPTION_ROWS(struct check_options) OPT_WORD(struct check_options, format, "format", format_words,
+		"plain", OPTION_NEW_CONNECTIONS,
+		"What clients get: what the command wrote, an answer of HTTP, or a line for HAProxy's agent-check."),
+	OPT_TIME(struct check_options, max_age_ms, "max_age", 0, DAY, "10s", OPTION_NEW_CONNECTIONS,
+		"How long what a run said is given to clients; then the next one brings about another."),
+	OPT_TIME(struct check_options, timeout_ms, "timeout", 1, HOUR, "30s", OPTION_NEW_CONNECTIONS,
+		"A run that takes longer is ended, and counts as failed."),
+	OPT_TIME(struct check_options, interval_ms, "interval", 0, DAY, "0s", OPTION_NEW_CONNECTIONS,
+		"Run the command so often, asked or not; 0 runs it when it is asked for alone."),
+	OPT_SIZE(struct check_options, max_output_bytes, "max_output", KIB, 16 * 1024 * KIB, "64KiB",
+		OPTION_NEW_CONNECTIONS, "What a run writes beyond this is left out, and the log says so."),
+	OPT_END,
 };
 
 static const struct option service_row = {.name = "service", .type = OPTION_SERVICE};
@@ -397,6 +424,24 @@ verdicts_free(struct verdicts **holder)
 		verdict_free(verdict);
 	}
 	mem_free(verdicts);
+}
+
+bool
+verdicts_end(struct verdicts *verdicts)
+{
+	struct list *link;
+	struct list *following;
+	bool is_over = true;
+
+	LIST_FOREACH (&verdicts->items, link, following) {
+		struct verdict *verdict = CP_CONTAINER_OF(link, struct verdict, link);
+
+		if (verdict->run.state == RUN_NONE)
+			continue;
+		is_over = false;
+		verdict_run_kill(&verdict->run);
+	}
+	return is_over;
 }
 
 static struct verdict *

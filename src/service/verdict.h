@@ -24,6 +24,7 @@
 struct conf;
 struct conf_listener;
 struct loop;
+struct option;
 
 enum check_format { CHECK_PLAIN, CHECK_HTTP, CHECK_AGENT };
 
@@ -36,6 +37,8 @@ struct check_options {
 	uint64_t interval_ms; /* 0: on demand alone */
 	uint64_t max_output_bytes;
 };
+
+extern const struct option check_option_rows[];
 
 /* Never changed; whoever holds a reference may read it on any thread. */
 struct verdict_result {
@@ -60,7 +63,12 @@ struct verdicts;
 
 /* Returns owned, NULL when out of memory. loop: of the main thread, borrowed. */
 CP_MUST_CHECK struct verdicts *verdicts_new(struct loop *loop);
-/* Every share has left, and no program runs any more: spawner_end(). Accepts NULL; nulls the holder. */
+/*
+ * At the end, when every share has left: kills what still runs. True: nothing does; false: to be called again, after
+ * turns of the loop.
+ */
+CP_MUST_CHECK bool verdicts_end(struct verdicts *verdicts);
+/* After that. Accepts NULL; nulls the holder. */
 void verdicts_free(struct verdicts **verdicts);
 
 /* A route's hold on its listener's verdict. */

@@ -31,6 +31,8 @@
 #define PIECE_BYTES (16u * 1024)
 /* Read of what a program that has ended left in a pipe: more than a pipe holds by default. */
 #define REST_PIECES 64
+/* A signal may get lost while the spawner is busy. */
+#define KILL_AGAIN_MS 1000u
 
 /* ---- what it writes -------------------------------------------------------------------- */
 
@@ -162,13 +164,22 @@ begin_to_end(struct verdict_run *run)
 	program_signal(&run->program, SIGTERM);
 }
 
+void
+verdict_run_kill(struct verdict_run *run)
+{
+	run->state = RUN_ENDING;
+	run->is_unwanted |= !run->is_late;
+	timer_set(&run->loop->wheel, &run->timer, loop_now_ms(run->loop) + KILL_AGAIN_MS);
+	program_signal(&run->program, SIGKILL);
+}
+
 static void
 on_timer(struct timer *timer)
 {
 	struct verdict_run *run = CP_CONTAINER_OF(timer, struct verdict_run, timer);
 
 	if (run->state == RUN_ENDING) {
-		program_signal(&run->program, SIGKILL);
+		verdict_run_kill(run);
 		return;
 	}
 	run->is_late = true;

@@ -59,6 +59,8 @@ CP_MUST_CHECK int verdict_run_start(
 	struct verdict_run *run, const struct check_options *options, const struct program_name *name);
 /* Tells it to end; over() comes as ever. */
 void verdict_run_stop(struct verdict_run *run);
+/* The same at once; it may get lost: to be repeated until over() has come. */
+void verdict_run_kill(struct verdict_run *run);
 /* Of one that has ended or could not be started: gives everything back. */
 void verdict_run_clear(struct verdict_run *run);
 

@@ -88,3 +88,13 @@ EXTRA_DIST += tests/func/importconf.py
 
 dist_check_SCRIPTS += $(IMPORT_TESTS)
 TESTS += $(IMPORT_TESTS)
+
+# The check service.
+CHECK_TESTS = \
+	tests/func/check-01-formats.py \
+	tests/func/check-02-cache.py \
+	tests/func/check-03-haproxy.py
+EXTRA_DIST += tests/func/checklib.py
+
+dist_check_SCRIPTS += $(CHECK_TESTS)
+TESTS += $(CHECK_TESTS)

@@ -16,7 +16,7 @@
 
 struct fake_spawner fake;
 
-/* ---- in place of spawner.c and program.c ------------------------------------------------ */
+/* ---- in place of spawner.c ------------------------------------------------ */
 
 struct program_name
 program_name_ref(unsigned listener)
@@ -64,18 +64,6 @@ bool
 program_is_running(const struct program *program)
 {
 	return program == fake.running;
-}
-
-const char *
-program_format_result(
-	const struct program_result *result, const struct program_options *options, char buf[PROGRAM_TEXT_MAX])
-{
-	static const char *const hows[] = {"exit status", "signal", "not started", "lost"};
-
-	ck_assert_ptr_nonnull(options);
-	snprintf(buf, PROGRAM_TEXT_MAX, "%s %d", hows[result->how],
-		result->how == PROGRAM_NOT_STARTED ? result->error : result->status);
-	return buf;
 }
 
 /* ---- what programs do --------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fakespawner - programs that run as a test says, in place of spawner.c and program.c; and a config with a check.
+ * fakespawner - programs that run as a test says, in place of spawner.c; and a config with a check.
  *
  * At most one program runs at a time. fake_reset() begins a test; fake_expect_clean() ends it.
  */

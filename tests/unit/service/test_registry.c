@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -71,6 +72,7 @@ START_TEST(the_small_services_are_there)
 	ck_assert_ptr_eq(handler_named("time"), &time_handler);
 	ck_assert_ptr_eq(handler_named("chargen"), &chargen_handler);
 	ck_assert_ptr_eq(handler_named("proxy"), &proxy_handler);
+	ck_assert_ptr_eq(handler_named("check"), &check_handler);
 	ck_assert_ptr_null(handler_named("nosuch"));
 }
 END_TEST
@@ -98,7 +100,7 @@ START_TEST(a_service_without_a_state_binds_nothing)
 
 		if (type->extend != NULL || type->runs_program || handler_of(type) == &proxy_handler)
 			continue;
-		ck_assert_int_eq(registry_bind(&rule, NULL, &state, NULL), 0);
+		ck_assert_int_eq(registry_bind(NULL, &rule, NULL, NULL, &state, NULL), 0);
 		ck_assert_ptr_null(state.data);
 		ck_assert(state.release == NULL);
 	}
@@ -125,12 +127,24 @@ START_TEST(a_proxy_holds_its_upstream)
 
 	group = upstream_new(name);
 	ck_assert_ptr_nonnull(group);
-	ck_assert_int_eq(registry_bind(&rule, NULL, &state, NULL), 0);
+	ck_assert_int_eq(registry_bind(NULL, &rule, NULL, NULL, &state, NULL), 0);
 	ck_assert_ptr_nonnull(state.data);
 	ck_assert_uint_eq(atomic_load(&group->refs), 2);
 	state.release(state.data);
 	ck_assert_uint_eq(atomic_load(&group->refs), 1);
 	upstream_unref(&group);
+}
+END_TEST
+
+START_TEST(a_check_without_memory_is_not_bound)
+{
+	char name[] = "a";
+	struct conf_listener rule = {.name = name, .service = {.type = type_named("check")}};
+	struct route_state state = {0};
+
+	mem_fail_after(1);
+	ck_assert_int_eq(registry_bind(NULL, &rule, NULL, NULL, &state, NULL), -ENOMEM);
+	mem_fail_after(0);
 }
 END_TEST
 
@@ -154,6 +168,7 @@ main(void)
 	tcase_add_test(tc, every_type_has_its_place_in_the_option_table);
 	tcase_add_test(tc, a_service_without_a_state_binds_nothing);
 	tcase_add_test(tc, a_proxy_holds_its_upstream);
+	tcase_add_test(tc, a_check_without_memory_is_not_bound);
 	tcase_add_test(tc, no_name_stands_there_twice);
 	return fixture_run(suite);
 }

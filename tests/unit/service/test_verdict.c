@@ -172,9 +172,9 @@ START_TEST(a_run_that_can_not_be_had_is_an_answer_too)
 	rig_turn_some();
 	ck_assert_uint_eq(asker.readies, 1);
 	ck_assert(!asker.wish.result->is_good);
-	expect_answer(&asker, "not started 13\n");
+	expect_answer(&asker, "the spawner could not be asked: Permission denied\n");
 	ck_assert(ask(&asker));
-	expect_answer(&asker, "not started 13\n");
+	expect_answer(&asker, "the spawner could not be asked: Permission denied\n");
 	ck_assert_uint_eq(fake.starts, 1);
 }
 END_TEST
@@ -268,7 +268,7 @@ START_TEST(a_run_lost_with_the_spawner_is_had_again_once)
 	rig_turn_some();
 	ck_assert_uint_eq(fake.starts, 2);
 	fake_end(PROGRAM_LOST, 0);
-	expect_answer(&asker, "lost 0\n");
+	expect_answer(&asker, "the spawner died, and it was ended\n");
 	rig_turn_some();
 	ck_assert_uint_eq(fake.starts, 2);
 }
