@@ -56,23 +56,25 @@ struct session {
 	struct task wake;          /* posted by cp_wake() */
 	struct session_wait *wait; /* in WAITING: what for; on the fiber's stack */
 	struct relay *relay;       /* from cp_relay() on; owned, as is its server's descriptor */
-	uint64_t active_ms;        /* when bytes last moved */
-	int32_t timeouts_ms[3];    /* by enum cp_timeout, from cp_set_timeout(); 0: the listener's; -1: none */
-	uint32_t lingered_bytes;   /* drained */
-	uint16_t error;            /* what every cp_ call fails with from now on; 0: nothing */
-	uint8_t state;             /* enum session_state; session_set_state() alone writes it */
-	uint8_t budget;            /* calls that may still go through before the fiber yields */
-	atomic_bool wake_used;     /* cp_wake() was called: `wake` may be posted */
-	bool watched : 1;          /* in the loop's set */
-	bool watches_output : 1;   /* with EPOLLOUT */
-	bool readable : 1;         /* reading may give something: it was not yet told otherwise */
-	bool writable : 1;         /* likewise */
-	bool client_ended : 1;     /* the end of its input was read */
-	bool hangup_seen : 1;      /* a short read no longer means that an edge will tell of what is left */
-	bool broken : 1;           /* it was reset */
-	bool cut_off : 1;          /* it will be reset when it is closed, for it can't get all that it was sent */
-	bool woken : 1;            /* by cp_wake(), and no cp_sleep() has said so yet */
-	int16_t verdict;           /* of the last serve() */
+	void (*at_end)(void *arg); /* from cp_at_end() */
+	void *at_end_arg;
+	uint64_t active_ms;      /* when bytes last moved */
+	int32_t timeouts_ms[3];  /* by enum cp_timeout, from cp_set_timeout(); 0: the listener's; -1: none */
+	uint32_t lingered_bytes; /* drained */
+	uint16_t error;          /* what every cp_ call fails with from now on; 0: nothing */
+	uint8_t state;           /* enum session_state; session_set_state() alone writes it */
+	uint8_t budget;          /* calls that may still go through before the fiber yields */
+	atomic_bool wake_used;   /* cp_wake() was called: `wake` may be posted */
+	bool watched : 1;        /* in the loop's set */
+	bool watches_output : 1; /* with EPOLLOUT */
+	bool readable : 1;       /* reading may give something: it was not yet told otherwise */
+	bool writable : 1;       /* likewise */
+	bool client_ended : 1;   /* the end of its input was read */
+	bool hangup_seen : 1;    /* a short read no longer means that an edge will tell of what is left */
+	bool broken : 1;         /* it was reset */
+	bool cut_off : 1;        /* it will be reset when it is closed, for it can't get all that it was sent */
+	bool woken : 1;          /* by cp_wake(), and no cp_sleep() has said so yet */
+	int16_t verdict;         /* of the last serve() */
 	int16_t verdict_errno;
 };
 

@@ -33,7 +33,7 @@ session_finish(struct session *session)
 	CP_ASSERT(session->fiber == NULL);
 	session_relay_close(session);
 	session_set_state(session, SESSION_OVER);
-	/* Whoever may wake it has been told by now that it is over (cp_wake); what was posted before must not run. */
+	/* What was posted by cp_wake() must not run; where others may still call it, cp_at_end()'s fn ends that. */
 	if (atomic_load(&session->wake_used))
 		loop_unpost(&sched->loop, &session->wake);
 	timer_clear(&sched->loop.wheel, &session->timer);

@@ -266,14 +266,27 @@ cp_wake(struct cp_conn *conn)
 
 /* ---- about the connection -------------------------------------------------------------- */
 
+/* Called by conn_close(). Up to here another thread may have called cp_wake(): what it posted must not run. */
+static void
+end_wakes(void *arg)
+{
+	struct session *session = arg;
+
+	session->at_end(session->at_end_arg);
+	if (atomic_load(&session->wake_used))
+		loop_unpost(&session->sched->loop, &session->wake);
+}
+
 void
 cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 {
 	struct session *session = session_from_public(conn);
 
 	CP_ASSERT(session->conn.at_end == NULL);
-	session->conn.at_end = fn;
-	session->conn.at_end_arg = arg;
+	session->at_end = fn;
+	session->at_end_arg = arg;
+	session->conn.at_end = end_wakes;
+	session->conn.at_end_arg = session;
 }
 
 void

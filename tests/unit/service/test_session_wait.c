@@ -496,30 +496,21 @@ begin_wait(const char *options)
 START_TEST(input_and_wake_ups_end_a_wait_for_both)
 {
 	begin_wait("");
-	served_send(&served, "x");
-	rig_turn_some();
-	expect_result(0, CP_READY_INPUT, 0);
-	cp_wake(public_conn());
-	rig_turn_some();
-	expect_result(1, CP_READY_WAKE, 0);
-	ck_assert_uint_eq(count, 2);
-	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
-	rig_turn_some();
-	expect_result(2, CP_READY_INPUT, 0);
-	close_and_finish();
-	served_expect_end(&served, CONN_END_CLIENT);
-}
-END_TEST
-
-START_TEST(input_that_is_left_ends_the_next_wait_at_once)
-{
-	begin_wait("");
-	served_send(&served, "0123456789abcdef");
+	/* The second time for what the first read has left. */
+	served_send(&served, "0123456789");
 	rig_turn_some();
 	expect_result(0, CP_READY_INPUT, 0);
 	expect_result(1, CP_READY_INPUT, 0);
 	ck_assert_uint_eq(count, 2);
+	cp_wake(public_conn());
+	rig_turn_some();
+	expect_result(2, CP_READY_WAKE, 0);
+	ck_assert_uint_eq(count, 3);
+	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
+	rig_turn_some();
+	expect_result(3, CP_READY_INPUT, 0);
 	close_and_finish();
+	served_expect_end(&served, CONN_END_SERVICE);
 }
 END_TEST
 
@@ -608,6 +599,31 @@ START_TEST(at_end_is_called_once_when_all_is_closed)
 	ck_assert(served.is_over);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_uint_eq(calls, _i == 0 ? 2 : 1);
+}
+END_TEST
+
+/* Stands for another thread that wakes it a moment before it is told, by the same function, not to. */
+static void
+wake_at_end(void *conn)
+{
+	cp_wake(conn);
+}
+
+static int
+serve_wake_at_end(struct cp_conn *conn)
+{
+	cp_at_end(conn, wake_at_end, conn);
+	return CP_DONE;
+}
+
+static const struct cp_handler wakes_at_end = {.abi = CP_HANDLER_ABI, .name = "late", .serve = serve_wake_at_end};
+
+START_TEST(a_wake_up_at_the_very_end_does_not_outlive_it)
+{
+	served_open(&served, &wakes_at_end, "");
+	close_and_finish();
+	ck_assert(list_is_empty(&rig_sched.loop.posted));
+	rig_turn_some();
 }
 END_TEST
 
@@ -757,7 +773,6 @@ add_waits(Suite *suite)
 	tcase_add_loop_test(tc, cancel_ends_a_sleep_and_a_wake_up_does_not_hide_it, 0, 2);
 	tc = wait_case(suite, "both");
 	tcase_add_test(tc, input_and_wake_ups_end_a_wait_for_both);
-	tcase_add_test(tc, input_that_is_left_ends_the_next_wait_at_once);
 	tcase_add_loop_test(tc, a_wait_for_both_has_its_time_and_the_clients, 0, 2);
 	tcase_add_test(tc, wake_ups_do_not_make_a_silent_client_busy);
 	tcase_add_loop_test(tc, a_reset_and_cancel_end_a_wait_for_both, 0, 2);
@@ -772,6 +787,7 @@ main(void)
 	add_waits(suite);
 	tc = wait_case(suite, "about");
 	tcase_add_loop_test(tc, at_end_is_called_once_when_all_is_closed, 0, 2);
+	tcase_add_test(tc, a_wake_up_at_the_very_end_does_not_outlive_it);
 	tcase_add_test(tc, a_unix_client_has_no_address);
 	tcase_add_loop_test(tc, behind_a_proxy_the_peer_is_the_client, 0, 2);
 	tcase_add_test(tc, the_local_address_is_the_sockets);
