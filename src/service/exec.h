@@ -5,7 +5,6 @@
 #ifndef CP_SERVICE_EXEC_H
 #define CP_SERVICE_EXEC_H
 
-#include <stdbool.h>
 
 #include "base/defs.h"
 #include "conf/option.h"
@@ -19,7 +18,6 @@ enum exec_stderr { EXEC_STDERR_LOG, EXEC_STDERR_CLIENT, EXEC_STDERR_NULL };
 struct exec_options {
 	struct program_options program; /* first: program.h */
 	int stderr_to;                  /* enum exec_stderr */
-	bool wait;
 };
 
 extern const struct option exec_option_rows[];
