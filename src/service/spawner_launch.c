@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -35,13 +36,20 @@ static _Alignas(64) char child_stack[16384];
 static struct rlimit descriptors_inherited;
 static bool descriptors_raised;
 
+/* As the kernel takes it, on any machine: SIG_DFL, no flags, an empty mask. */
+static const uint64_t default_action[8];
+
 void
 launch_init(void)
 {
 	struct rlimit raised;
 
-	for (int number = 1; number < NSIG; number++)
-		(void)signal(number, SIG_DFL);
+	for (int number = 1; number < NSIG; number++) {
+		/* The C library refuses those that it keeps for itself, and posix_spawn(3) of make(1) leaves one
+		 * ignored. */
+		if (signal(number, SIG_DFL) == SIG_ERR)
+			(void)syscall(SYS_rt_sigaction, number, &default_action, NULL, sizeof(uint64_t));
+	}
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (getrlimit(RLIMIT_NOFILE, &descriptors_inherited) < 0)
 		return;
