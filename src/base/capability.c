@@ -29,16 +29,21 @@ capability_drop(uint64_t bits)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	uint32_t held = 0;
 
 	if (syscall(SYS_capget, &header, data) < 0)
 		return -errno;
 	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
-		uint32_t kept = ~(uint32_t)(bits >> 32 * i);
+		uint32_t dropped = (uint32_t)(bits >> 32 * i);
 
+		held |= (data[i].effective | data[i].permitted | data[i].inheritable) & dropped;
 		/* The ambient set follows: it is never more than these two have. */
-		data[i].effective &= kept;
-		data[i].permitted &= kept;
-		data[i].inheritable &= kept;
+		data[i].effective &= ~dropped;
+		data[i].permitted &= ~dropped;
+		data[i].inheritable &= ~dropped;
 	}
+	/* A sandbox may forbid the call to those who have no use for it. */
+	if (held == 0)
+		return 0;
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
