@@ -5,7 +5,6 @@
 #ifndef CP_SERVICE_EXEC_H
 #define CP_SERVICE_EXEC_H
 
-
 #include "base/defs.h"
 #include "conf/option.h"
 #include "service/program.h"

@@ -42,31 +42,6 @@ cp_recv_exactly(struct cp_conn *conn, void *buf, size_t size)
 	return (ssize_t)got;
 }
 
-/* What has come, at least 1 byte, without taking it out of the socket; 0: the end. -1: errno. */
-static ssize_t
-peek(struct session *session, char *buf, size_t size)
-{
-	for (;;) {
-		ssize_t n;
-
-		if (!session->readable && session_wait_for(session, WAIT_INPUT) < 0)
-			return -1;
-		if (session_take_turn(session) < 0)
-			return -1;
-		n = recv(session->conn.from.fd, buf, size, MSG_PEEK);
-		if (n > 0)
-			return n;
-		if (n == 0) {
-			session->client_ended = true;
-			return 0;
-		}
-		if (errno == EAGAIN)
-			session->readable = false;
-		else if (errno != EINTR)
-			return -1;
-	}
-}
-
 /*
  * Reads up to the end of the line, or all there is of it: at least 1 byte, 0: the end of the input. A line that has
  * come whole costs two system calls, however many are behind it; an unfinished one is taken out all the same, because a
@@ -75,7 +50,7 @@ peek(struct session *session, char *buf, size_t size)
 static ssize_t
 read_part_of_line(struct session *session, char *buf, size_t size)
 {
-	ssize_t seen = peek(session, buf, size);
+	ssize_t seen = session_receive(session, buf, size, MSG_PEEK);
 	const char *newline;
 	size_t part;
 	ssize_t n;

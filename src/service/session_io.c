@@ -61,10 +61,8 @@ session_note_progress(struct session *session)
 }
 
 ssize_t
-cp_recv(struct cp_conn *conn, void *buf, size_t size)
+session_receive(struct session *session, void *buf, size_t size, int flags)
 {
-	struct session *session = session_on_fiber(conn);
-
 	for (;;) {
 		ssize_t n;
 
@@ -72,18 +70,9 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 			return -1;
 		if (session_take_turn(session) < 0)
 			return -1;
-		n = recv(session->conn.from.fd, buf, size, 0);
-		if (n > 0) {
-			session->conn.bytes_in += (uint64_t)n;
-			/*
-			 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)). But not for an
-			 * end that was told already.
-			 */
-			if ((size_t)n < size && !session->hangup_seen)
-				session->readable = false;
-			session_note_progress(session);
+		n = recv(session->conn.from.fd, buf, size, flags);
+		if (n > 0)
 			return n;
-		}
 		if (n == 0) {
 			session->client_ended = true;
 			return 0;
@@ -93,6 +82,25 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 		else if (errno != EINTR)
 			return -1;
 	}
+}
+
+ssize_t
+cp_recv(struct cp_conn *conn, void *buf, size_t size)
+{
+	struct session *session = session_on_fiber(conn);
+	ssize_t n = session_receive(session, buf, size, 0);
+
+	if (n <= 0)
+		return n;
+	session->conn.bytes_in += (uint64_t)n;
+	/*
+	 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)). But not for an end that was
+	 * told already.
+	 */
+	if ((size_t)n < size && !session->hangup_seen)
+		session->readable = false;
+	session_note_progress(session);
+	return n;
 }
 
 ssize_t
@@ -147,6 +155,19 @@ end_of_wait_ms(const struct session *session, int timeout_ms)
 	return timeout_ms < 0 ? UINT64_MAX : loop_now_ms(&session->sched->loop) + (uint64_t)timeout_ms;
 }
 
+/* What a wait of the handler's own returns: what has come, 0 when its time is over, or -1 with errno. */
+static int
+answer(int rc, int what_has_come)
+{
+	if (rc == -ETIMEDOUT)
+		return 0;
+	if (rc < 0) {
+		errno = -rc;
+		return -1;
+	}
+	return what_has_come;
+}
+
 static void
 on_fd_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
@@ -176,13 +197,7 @@ cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 		loop_remove(loop, &wait.watch, fd);
 	}
 	session_note_progress(session);
-	if (rc == -ETIMEDOUT)
-		return 0;
-	if (rc < 0) {
-		errno = -rc;
-		return -1;
-	}
-	return (int)wait.events;
+	return answer(rc, (int)wait.events);
 }
 
 int
@@ -201,13 +216,7 @@ cp_sleep(struct cp_conn *conn, int timeout_ms)
 		rc = -ECONNRESET;
 	session->woken = false;
 	session_note_progress(session);
-	if (rc == -ETIMEDOUT)
-		return 0;
-	if (rc < 0) {
-		errno = -rc;
-		return -1;
-	}
-	return 1;
+	return answer(rc, 1);
 }
 
 /* 1: there is, be it the end of it; 0: an edge will tell; -1: errno. */
