@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-from cpharness import Daemon, Skip, expect, expect_equal, expect_match, main, make_config, run_daemon
+from cpharness import CONNPOOLD, Daemon, Skip, expect, expect_equal, expect_match, main, make_config, run_daemon
 from execlib import children_of, daemon_with, listener, shell, spawner_of
 
 NOBODY = 65534
@@ -138,13 +138,16 @@ def test_the_small_processes_are_small():
 def test_check_says_what_it_would_need():
     need_root()
     config = make_config(listeners=shell("s", "id", 'user = "games"; chroot = "/"; nice = -1;'))
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as stream:
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile("w", suffix=".conf") as stream:
         stream.write(config)
         stream.flush()
         os.chmod(stream.name, 0o644)
+        # The tree may lie where nobody else can go.
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(CONNPOOLD, folder)
         status, _, errors = run_daemon("--check", "-f", stream.name)
         expect_equal((status, errors), (0, ""), "as root")
-        status, _, errors = run_daemon("--check", "-f", stream.name, user="nobody")
+        status, _, errors = run_daemon("--check", "-f", stream.name, user="nobody", executable=copy)
     expect_equal(status, 0, "exit status")
     for words in ("another user or group needs CAP_SETUID", "chroot needs CAP_SYS_CHROOT",
                   "nice below 0 needs CAP_SYS_NICE"):
