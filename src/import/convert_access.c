@@ -41,6 +41,18 @@ set_networks(struct job *job, const char *key, const struct words *networks)
 		plan_set(job->arena, &job->plan->settings, key, "%s", quote_list(job->arena, networks));
 }
 
+/* One network in both lists is refused by the daemon's own checks: it stays where it lets nobody in. */
+static void
+settle_doubles(struct job *job, const struct attribute *only_from, struct words *allow, const struct words *deny)
+{
+	for (size_t i = 0; i < deny->count; i++) {
+		if (!words_has(allow, deny->items[i]))
+			continue;
+		convert_note(job, only_from, "%s stands in no_access too, so it is denied", deny->items[i]);
+		words_remove(allow, deny->items[i]);
+	}
+}
+
 void
 convert_access(struct job *job)
 {
@@ -61,6 +73,7 @@ convert_access(struct job *job)
 	}
 	convert_networks(job, only_from, &allow);
 	convert_networks(job, no_access, &deny);
+	settle_doubles(job, only_from, &allow, &deny);
 	if (only_from != NULL && allow.count == 0) {
 		convert_note(job, only_from, "%s, so nobody may connect",
 			only_from->values.count == 0 ? "it is empty" : "no address of it is left");

@@ -21,6 +21,18 @@ START_TEST(lists_are_taken_over)
 }
 END_TEST
 
+START_TEST(what_stands_in_both_lists_is_denied)
+{
+	struct rig_result result =
+		rig_import_service("only_from = 10.0.0.0/24 127.0.0.1\nno_access = 10.0.0.9/24 10.0.0.7/24");
+
+	rig_expect(result.text, "allow = [ \"127.0.0.1\" ];\n\t\tdeny = [ \"10.0.0.0/24\"");
+	rig_expect(result.text, "10.0.0.0/24 stands in no_access too, so it is denied");
+	rig_free(&result);
+	rig_check_service("only_from = ::1\nno_access = ::1", "\t\tdeny = [ \"::1\", \"0.0.0.0/0\", \"::/0\" ];");
+}
+END_TEST
+
 START_TEST(an_empty_list_lets_nobody_in)
 {
 	rig_check_service("only_from =", "\t\tdeny = [ \"0.0.0.0/0\", \"::/0\" ];");
@@ -90,6 +102,7 @@ convert_access_suite(void)
 
 	tc = tcase_create("lists");
 	tcase_add_test(tc, lists_are_taken_over);
+	tcase_add_test(tc, what_stands_in_both_lists_is_denied);
 	tcase_add_test(tc, an_empty_list_lets_nobody_in);
 	tcase_add_test(tc, names_never_open_a_listener);
 	suite_add_tcase(suite, tc);
