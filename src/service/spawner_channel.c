@@ -43,6 +43,8 @@ struct channel {
 };
 
 static _Thread_local struct channel *own;
+/* The spawner that this thread has found dead; 0: none. */
+static _Thread_local unsigned dead_serial;
 static pthread_key_t own_key;
 static pthread_once_t own_once = PTHREAD_ONCE_INIT;
 
@@ -146,6 +148,9 @@ on_closed(struct channel *channel)
 	loop_remove(channel->loop, &channel->watch, channel->fd);
 	fd_close(&channel->fd);
 	channel->watches_output = false;
+	/* One that was replaced closes its channels too, but by then another one serves. */
+	if (channel->serial == spawner_serial())
+		dead_serial = channel->serial;
 	lose_running(channel);
 	if (!list_is_empty(&channel->unsent))
 		send_unsent(channel);
@@ -229,8 +234,12 @@ send_start(const struct channel *channel, const struct program *program)
 static int
 open_channel(struct channel *channel)
 {
-	int rc = spawner_open_channel(&channel->fd, &channel->serial);
+	int rc;
 
+	/* While a process ends, its sockets are closed in any order: its main one may still take what nobody reads. */
+	if (spawner_serial() == dead_serial)
+		return -EPIPE;
+	rc = spawner_open_channel(&channel->fd, &channel->serial);
 	if (rc == -ECONNRESET || rc == -ENOTCONN)
 		rc = -EPIPE;
 	if (rc < 0)
