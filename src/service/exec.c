@@ -3,33 +3,30 @@
  * exec.c - a program with the connection as its standard input and output.
  *
  * The fiber asks the spawner for it and waits until it has ended; until then the descriptor is the program's, and
- * nothing here reads it, writes it or is woken by it. What the program writes to its standard error comes by a pipe, of
- * which both ends are held open here: so its end wakes nobody, and the end of the program, which the spawner tells, is
- * the end of that too.
+ * nothing here reads it, writes it or is woken by it. The end of the program, which the spawner tells, is the end of
+ * what it writes to its standard error too.
  */
 #include "config.h"
 
 #include "service/exec.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/errmsg.h"
-#include "base/fdutil.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "connpoold/handler.h"
 #include "engine/loop.h"
+#include "service/error_lines.h"
 #include "service/session_parts.h"
 #include "service/spawner.h"
 
@@ -37,13 +34,6 @@
 #define KILL_AGAIN_MS 1000u
 /* While the daemon stops a program can't have more. */
 #define KILL_DRAINING_MS 3000u
-/* The longest line of its standard error; a longer one is logged in pieces. */
-#define LINE_MAX_BYTES 512u
-/* Lines of one connection: so many at once, and so many a second. Those beyond are counted. */
-#define LINES_BURST 100u
-#define LINES_PER_SECOND 20u
-/* Once it has ended: as much as a pipe holds. */
-#define LAST_READS 32
 /* tcpi_state of a connection whose client has ended its side: the kernel's headers have no name for it. */
 #define STATE_CLOSE_WAIT 8
 /* A listener says so often that its program can't be started. */
@@ -79,15 +69,7 @@ struct run {
 	struct timer kill_timer;
 	bool is_ending; /* it was told to */
 
-	/* Standard error, when it goes to the log; else -1. */
-	int error_fd;
-	int error_write_fd;
-	struct watch error_watch;
-	size_t line_length;
-	uint64_t lines_left;
-	uint64_t lines_filled_ms;
-	uint64_t lines_dropped;
-	char line[LINE_MAX_BYTES];
+	struct error_lines errors; /* open when standard error goes to the log */
 };
 
 static struct loop *
@@ -98,98 +80,12 @@ loop_of(const struct run *run)
 
 /* ---- standard error ------------------------------------------------------------------------- */
 
-static bool
-may_log_line(struct run *run)
-{
-	uint64_t now_ms = loop_now_ms(loop_of(run));
-	uint64_t earned = (now_ms - run->lines_filled_ms) * LINES_PER_SECOND / 1000;
-
-	if (earned > 0) {
-		run->lines_left = run->lines_left + earned < LINES_BURST ? run->lines_left + earned : LINES_BURST;
-		run->lines_filled_ms = now_ms;
-	}
-	if (run->lines_left == 0) {
-		run->lines_dropped++;
-		return false;
-	}
-	run->lines_left--;
-	return true;
-}
-
 static void
-log_line(struct run *run)
+log_error_line(struct error_lines *lines, const char *text)
 {
-	for (size_t i = 0; i < run->line_length; i++) {
-		unsigned char byte = (unsigned char)run->line[i];
+	const struct run *run = CP_CONTAINER_OF(lines, struct run, errors);
 
-		if ((byte < ' ' && byte != '\t') || byte == 0x7f)
-			run->line[i] = '?';
-	}
-	if (run->line_length > 0 && may_log_line(run))
-		cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %.*s", (int)run->line_length, run->line);
-	run->line_length = 0;
-}
-
-/* False: there is no more for now. */
-static bool
-read_error(struct run *run)
-{
-	char bytes[4096];
-	ssize_t n = read(run->error_fd, bytes, sizeof(bytes));
-
-	for (ssize_t i = 0; i < n; i++) {
-		if (bytes[i] == '\n') {
-			log_line(run);
-			continue;
-		}
-		if (run->line_length == sizeof(run->line))
-			log_line(run);
-		run->line[run->line_length++] = bytes[i];
-	}
-	return n == (ssize_t)sizeof(bytes);
-}
-
-static void
-on_error_output(struct loop *loop, struct watch *watch, uint32_t events)
-{
-	(void)loop;
-	(void)events;
-	(void)read_error(CP_CONTAINER_OF(watch, struct run, error_watch));
-}
-
-static int
-open_error(struct run *run)
-{
-	int fds[2];
-	int rc;
-
-	if (run->exec->options->stderr_to != EXEC_STDERR_LOG)
-		return 0;
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	run->error_fd = fds[0];
-	run->error_write_fd = fds[1];
-	run->lines_left = LINES_BURST;
-	run->lines_filled_ms = loop_now_ms(loop_of(run));
-	run->error_watch.fn = on_error_output;
-	rc = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-	return rc < 0 ? rc : loop_add(loop_of(run), &run->error_watch, fds[0], EPOLLIN);
-}
-
-static void
-close_error(struct run *run)
-{
-	if (run->error_fd < 0)
-		return;
-	for (int i = 0; i < LAST_READS && read_error(run); i++)
-		;
-	log_line(run);
-	if (run->lines_dropped > 0)
-		cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %llu more lines, not logged",
-			(unsigned long long)run->lines_dropped);
-	loop_forget(loop_of(run), &run->error_watch);
-	fd_close(&run->error_fd);
-	fd_close(&run->error_write_fd);
+	cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %s", text);
 }
 
 /* ---- ending it ---------------------------------------------------------------------------------- */
@@ -246,17 +142,20 @@ start(struct run *run)
 	struct program_streams streams = {.has_client = true, .peer = session->conn.from.peer};
 	int fd = session->conn.from.fd;
 	int blocking = 0;
-	int rc = open_error(run);
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	if (run->exec->options->stderr_to == EXEC_STDERR_LOG) {
+		rc = error_lines_open(&run->errors, loop_of(run), log_error_line);
+		if (rc < 0)
+			return rc;
+	}
 	/* Programs do not expect EAGAIN. Nothing here waits for the descriptor any more: MSG_DONTWAIT from now on. */
 	session_unwatch(session);
 	if (ioctl(fd, FIONBIO, &blocking) < 0)
 		return -errno;
 	streams.fds[0] = fd;
 	streams.fds[1] = fd;
-	streams.fds[2] = run->exec->options->stderr_to == EXEC_STDERR_CLIENT ? fd : run->error_write_fd;
+	streams.fds[2] = run->exec->options->stderr_to == EXEC_STDERR_CLIENT ? fd : run->errors.write_fd;
 	return program_start(&run->program, loop_of(run), &run->exec->name, &streams);
 }
 
@@ -333,14 +232,13 @@ exec_serve(struct cp_conn *conn)
 
 	if (session_take_turn(session) < 0)
 		return -1;
-	memset(&run, 0, offsetof(struct run, line));
+	memset(&run, 0, offsetof(struct run, errors));
 	run.program.ended = on_ended;
 	run.wait = (struct session_wait){.what = WAIT_PROGRAM, .end_ms = UINT64_MAX, .let_go = let_go_of_program};
 	run.session = session;
 	run.exec = cp_state(conn);
 	run.kill_timer.fn = on_kill_timer;
-	run.error_fd = -1;
-	run.error_write_fd = -1;
+	run.errors.write_fd = -1;
 	rc = start(&run);
 	if (rc < 0)
 		run.program.result =
@@ -348,7 +246,7 @@ exec_serve(struct cp_conn *conn)
 	else
 		(void)!session_wait(session, &run.wait);
 	timer_clear(&loop_of(&run)->wheel, &run.kill_timer);
-	close_error(&run);
+	error_lines_close(&run.errors);
 	count_bytes(&session->conn);
 	note_result(&run);
 	warn_not_started(&run);

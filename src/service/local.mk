@@ -7,6 +7,7 @@ src_service_libservice_a_SOURCES = \
 	src/service/daytime.c \
 	src/service/discard.c \
 	src/service/echo.c \
+	src/service/error_lines.c src/service/error_lines.h \
 	src/service/exec.c src/service/exec.h \
 	src/service/http_head.c src/service/http_head.h \
 	src/service/module.c src/service/module.h \

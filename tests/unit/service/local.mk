@@ -81,3 +81,6 @@ tests_unit_service_test_spawner_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/service/test_spawner_wire
 tests_unit_service_test_spawner_wire_SOURCES = tests/unit/service/test_spawner_wire.c $(NETFIXTURE)
 tests_unit_service_test_spawner_wire_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/service/test_error_lines
+tests_unit_service_test_error_lines_SOURCES = tests/unit/service/test_error_lines.c $(SESSIONRIG)
+tests_unit_service_test_error_lines_LDADD = $(UNIT_LIBS)

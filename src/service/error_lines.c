@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * error_lines.c - a pipe, a line, and a bucket of lines that may be logged.
+ */
+#include "config.h"
+
+#include "service/error_lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fdutil.h"
+
+/* Lines at once, and a second. */
+#define LINES_BURST 100u
+#define LINES_PER_SECOND 20u
+/* Once it has ended: as much as a pipe holds. */
+#define LAST_READS 32
+
+static bool
+may_log(struct error_lines *lines)
+{
+	uint64_t now_ms = loop_now_ms(lines->loop);
+	uint64_t earned = (now_ms - lines->filled_ms) * LINES_PER_SECOND / 1000;
+
+	if (earned > 0) {
+		lines->left = lines->left + earned < LINES_BURST ? lines->left + earned : LINES_BURST;
+		lines->filled_ms = now_ms;
+	}
+	if (lines->left == 0) {
+		lines->dropped++;
+		return false;
+	}
+	lines->left--;
+	return true;
+}
+
+static void
+end_line(struct error_lines *lines)
+{
+	for (size_t i = 0; i < lines->length; i++) {
+		unsigned char byte = (unsigned char)lines->line[i];
+
+		if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+			lines->line[i] = '?';
+	}
+	lines->line[lines->length] = '\0';
+	if (lines->length > 0 && may_log(lines))
+		lines->log(lines, lines->line);
+	lines->length = 0;
+}
+
+/* False: there is no more for now. */
+static bool
+read_some(struct error_lines *lines)
+{
+	char bytes[4096];
+	ssize_t n = read(lines->read_fd, bytes, sizeof(bytes));
+
+	for (ssize_t i = 0; i < n; i++) {
+		if (bytes[i] == '\n') {
+			end_line(lines);
+			continue;
+		}
+		if (lines->length == ERROR_LINE_MAX)
+			end_line(lines);
+		lines->line[lines->length++] = bytes[i];
+	}
+	return n == (ssize_t)sizeof(bytes);
+}
+
+static void
+on_output(struct loop *loop, struct watch *watch, uint32_t events)
+{
+	(void)loop;
+	(void)events;
+	(void)read_some(CP_CONTAINER_OF(watch, struct error_lines, watch));
+}
+
+int
+error_lines_open(struct error_lines *lines, struct loop *loop, void (*log)(struct error_lines *lines, const char *text))
+{
+	int fds[2];
+	int rc;
+
+	lines->log = log;
+	lines->write_fd = -1;
+	lines->loop = loop;
+	lines->length = 0;
+	lines->left = LINES_BURST;
+	lines->filled_ms = loop_now_ms(loop);
+	lines->dropped = 0;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	lines->watch = (struct watch){.fn = on_output};
+	/* Our end alone: programs count on a pipe that takes all that they write. */
+	rc = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : loop_add(loop, &lines->watch, fds[0], EPOLLIN);
+	if (rc < 0) {
+		close(fds[0]);
+		close(fds[1]);
+		return rc;
+	}
+	lines->read_fd = fds[0];
+	lines->write_fd = fds[1];
+	return 0;
+}
+
+void
+error_lines_close(struct error_lines *lines)
+{
+	char text[64];
+
+	if (lines->write_fd < 0)
+		return;
+	for (int i = 0; i < LAST_READS && read_some(lines); i++)
+		;
+	end_line(lines);
+	if (lines->dropped > 0) {
+		snprintf(text, sizeof(text), "%llu more lines, not logged", (unsigned long long)lines->dropped);
+		lines->log(lines, text);
+	}
+	loop_forget(lines->loop, &lines->watch);
+	fd_close(&lines->read_fd);
+	fd_close(&lines->write_fd);
+}
