@@ -28,6 +28,8 @@ enum conf_balance {
 enum conf_check { CONF_CHECK_NONE, CONF_CHECK_CONNECT };
 enum conf_send_proxy { CONF_SEND_PROXY_NONE, CONF_SEND_PROXY_V1, CONF_SEND_PROXY_V2 };
 
+struct conf_listener;
+
 struct conf_daemon {
 	char *user;  /* NULL: stay who we are */
 	char *group; /* NULL: the user's own */
@@ -114,8 +116,8 @@ struct conf_resolver {
 
 /* For conf_service_type.check: how it says what is wrong. */
 struct conf_service_checker {
-	void *loading; /* private: check.c, both */
-	const void *listener;
+	void *loading;                        /* private: check.c */
+	const struct conf_listener *listener; /* whose section it is */
 };
 
 /* element of a list option, else 0. The message goes on after "FILE:LINE: listeners.(2).service.OPTION: ". */

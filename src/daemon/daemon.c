@@ -21,6 +21,7 @@
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "daemon/lending.h"
 #include "daemon/reload.h"
 #include "daemon/watch.h"
 #include "engine/fiber.h"
@@ -76,7 +77,7 @@ sink_flush(struct route *route, unsigned taken)
 }
 
 static const struct acceptor_sink acceptor_sink = {
-	.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush};
+	.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush, .lend = lending_begin};
 
 /* Any thread. */
 static void
@@ -161,6 +162,7 @@ close_listeners(struct daemon *daemon)
 			struct listen_socket *sock = CP_CONTAINER_OF(socket_link, struct listen_socket, link);
 
 			acceptor_remove(&daemon->acceptor, sock);
+			lending_end(sock);
 			listen_socket_free(&sock);
 		}
 		refusals_log_rest(listener);
@@ -177,6 +179,7 @@ cancel_connections(struct daemon *daemon)
 
 	LIST_FOREACH (&daemon->closing_pools, link, following)
 		pool_cancel(CP_CONTAINER_OF(link, struct pool, link));
+	lending_kill(daemon);
 	timer_set(&daemon->loop.wheel, &daemon->deadline, loop_now_ms(&daemon->loop) + CANCEL_GRACE_MS);
 	daemon_set_state(daemon, DAEMON_CANCELLED);
 }
@@ -221,7 +224,7 @@ begin_stop(struct daemon *daemon, const char *reason)
 	atomic_store(&daemon->worker_ended, true);
 }
 
-/* Joins the threads that have ended, and ends when the last one has. */
+/* Joins the threads that have ended, and ends when the last one has, and the programs that had listening sockets. */
 static void
 reap_workers(struct daemon *daemon)
 {
@@ -239,7 +242,8 @@ reap_workers(struct daemon *daemon)
 		if (pool_reap(pool))
 			pool_free(&pool);
 	}
-	if (daemon->state >= DAEMON_DRAINING && list_is_empty(&daemon->closing_pools))
+	if (daemon->state >= DAEMON_DRAINING && list_is_empty(&daemon->closing_pools) &&
+		list_is_empty(&daemon->ending_leases))
 		daemon_set_state(daemon, DAEMON_STOPPED);
 }
 
@@ -399,6 +403,7 @@ daemon_run(const char *conf_path)
 	list_init(&daemon.listeners);
 	list_init(&daemon.pools);
 	list_init(&daemon.closing_pools);
+	list_init(&daemon.ending_leases);
 	if (open_engine(&daemon) == 0)
 		exit_code = reload_start(&daemon);
 	if (exit_code == DAEMON_EXIT_OK) {

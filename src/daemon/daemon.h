@@ -48,6 +48,7 @@ struct daemon {
 	struct list listeners;     /* of struct listener: those the config names */
 	struct list pools;         /* of struct pool: those the config names */
 	struct list closing_pools; /* those it no longer names, until their last connection has ended */
+	struct list ending_leases; /* of daemon/lending.c: programs told to end, that had a listening socket */
 	struct pool_owner pool_owner;
 	atomic_bool worker_ended; /* some worker is to be joined */
 	bool wants_nap;           /* see daemon.c, NAP */

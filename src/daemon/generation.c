@@ -20,9 +20,11 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "daemon/daemon.h"
+#include "daemon/lending.h"
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
+#include "service/exec_wait.h"
 #include "service/registry.h"
 #include "service/session.h"
 #include "upstream/upstreams.h"
@@ -191,9 +193,9 @@ prepare_socket(struct generation *generation, struct planned_listener *listener,
 	if (planned->socket == NULL)
 		return -EADDRNOTAVAIL;
 	planned->socket->is_planned = true;
-	if (!planned->is_new)
-		return 0;
-	rc = acceptor_add(&daemon->acceptor, planned->socket);
+	rc = planned->is_new ? acceptor_add(&daemon->acceptor, planned->socket) : 0;
+	if (rc == 0 && exec_has_wait(&rule->service))
+		rc = lending_prepare(daemon, planned->socket);
 	if (rc < 0)
 		errmsg_set(err, "listener '%s': cannot watch %s: %s", rule->name, address->text, errmsg_errno(-rc));
 	return rc;
@@ -250,9 +252,11 @@ prepare_route(struct generation *generation, struct planned_listener *planned, c
 
 	planned->route = route_new(generation->conf, rule, planned->listener, registry_handler(&rule->service),
 		planned_pool_of(generation, rule->pool));
-	if (planned->route != NULL)
+	if (planned->route != NULL) {
+		planned->route->lends_socket = exec_has_wait(&rule->service);
 		rc = registry_bind(generation->conf, rule, generation->daemon->upstreams, generation->daemon->verdicts,
 			&state, &why);
+	}
 	if (rc == 0)
 		route_set_state(planned->route, &state);
 	else if (rc == -ENOMEM)
@@ -297,6 +301,7 @@ static void
 close_socket(struct daemon *daemon, struct listen_socket *sock)
 {
 	acceptor_remove(&daemon->acceptor, sock);
+	lending_end(sock);
 	for (size_t i = 0; sock->is_inherited && i < daemon->passed.count; i++) {
 		struct systemd_socket *passed = &daemon->passed.items[i];
 
@@ -449,6 +454,8 @@ begin_accepting(struct generation *generation)
 		for (size_t k = 0; k < generation->conf->listeners[i]->addresses.count; k++) {
 			struct listen_socket *sock = planned->sockets[k].socket;
 
+			if (!sock->listener->route->lends_socket)
+				lending_take_back(sock);
 			acceptor_begin(&daemon->acceptor, sock);
 			if (planned->sockets[k].is_new)
 				log_listening(sock->listener, sock);

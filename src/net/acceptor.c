@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * acceptor.c - accept4(2) in batches, admission, and the two reasons to pause: no room in the pool, no descriptors.
+ * acceptor.c - accept4(2) in batches, admission, and the reasons to pause: no room in the pool, no descriptors, lent.
  *
  * Listening sockets are level-triggered: whatever a batch leaves in the backlog is reported again. So a batch ends when
  * it has taken as many as the one before, and the call that would only say EAGAIN is saved.
@@ -74,7 +74,8 @@ acceptor_resume(struct acceptor *acceptor)
 	LIST_FOREACH (&acceptor->sockets, link, following) {
 		struct listen_socket *socket = CP_CONTAINER_OF(link, struct listen_socket, acceptor_link);
 
-		if (socket->listener != NULL && !socket->polled && acceptor->sink->has_room(socket->listener->route))
+		if (socket->listener != NULL && !socket->polled && !socket->is_lent &&
+			acceptor->sink->has_room(socket->listener->route))
 			set_polled(acceptor, socket, true);
 	}
 }
@@ -292,6 +293,12 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 	/* Another socket's event of the same turn has paused this one. */
 	if (!socket->polled)
 		return;
+	if (route->lends_socket) {
+		set_polled(acceptor, socket, false);
+		socket->is_lent = true;
+		acceptor->sink->lend(socket);
+		return;
+	}
 	loop_update_now(loop);
 	while (rc == 0 && taken < socket->expect) {
 		if (!acceptor->sink->has_room(route)) {
@@ -359,8 +366,16 @@ acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket)
 {
 	CP_CHECK_MAGIC(acceptor, ACCEPTOR_MAGIC);
 	CP_ASSERT(socket->listener != NULL && socket->listener->route != NULL);
-	if (!is_out_of_resources(acceptor))
+	if (!is_out_of_resources(acceptor) && !socket->is_lent)
 		set_polled(acceptor, socket, true);
+}
+
+void
+acceptor_take_back(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	CP_ASSERT(socket->is_lent);
+	socket->is_lent = false;
+	acceptor_begin(acceptor, socket);
 }
 
 void

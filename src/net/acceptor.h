@@ -10,6 +10,10 @@
  *   POLLED --(has_room says no)--> paused --(acceptor_signal_room, any thread)--> POLLED
  *   POLLED --(EMFILE, ENFILE, ENOBUFS, ENOMEM: every socket)--> paused --(back-off timer)--> POLLED
  *
+ * A socket whose route lends it is not accepted from at all:
+ *
+ *   POLLED --(a client waits)--> lent to the program that accepts --(acceptor_take_back)--> POLLED
+ *
  * Main thread only, but for acceptor_signal_room().
  */
 #ifndef CP_NET_ACCEPTOR_H
@@ -41,6 +45,9 @@ struct acceptor_sink {
 	void (*submit)(struct accepted *accepted);
 	/* A batch of so many for this route is over: wake whom it concerns. */
 	void (*flush)(struct route *route, unsigned taken);
+	/* A client waits on a socket whose route lends it, and it is lent from now on; promises acceptor_take_back().
+	 */
+	void (*lend)(struct listen_socket *socket);
 };
 
 struct acceptor {
@@ -56,7 +63,7 @@ struct acceptor {
 	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
 	struct timer backoff; /* set: in an episode without descriptors or memory */
 	uint64_t backoff_ms;
-	struct timer episode_clear;       /* set: the episode ends if there is no failure until then */
+	struct timer episode_clear;  /* set: the episode ends if there is no failure until then */
 	uint64_t episode_started_ns; /* 0: none */
 	uint64_t episodes;
 };
@@ -71,6 +78,8 @@ void acceptor_fini(struct acceptor *acceptor);
 CP_MUST_CHECK int acceptor_add(struct acceptor *acceptor, struct listen_socket *socket);
 /* Begins to take its connections: socket->listener and its route are set. */
 void acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket);
+/* One that was lent is polled again. */
+void acceptor_take_back(struct acceptor *acceptor, struct listen_socket *socket);
 /* Takes it out; one not added is accepted. */
 void acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket);
 

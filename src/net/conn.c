@@ -184,10 +184,9 @@ add_proxy(struct log_record *record, const struct conn *conn)
 	log_record_add(record, "PROXY", "%s", proxy);
 }
 
-static void
-add_program(struct log_record *record, const struct conn *conn)
+void
+conn_program_record(const struct conn_program *program, struct log_record *record)
 {
-	const struct conn_program *program = conn->program;
 	const char *name;
 
 	if (program == NULL)
@@ -238,7 +237,7 @@ write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record
 	log_record_add(record, "WORKER", "%u", conn->worker);
 	log_record_add(record, "CLIENT", "%s", client);
 	add_proxy(record, conn);
-	add_program(record, conn);
+	conn_program_record(program, record);
 	if (conn->server != NULL) {
 		log_record_add(record, "SERVER", "%s", conn->server);
 		log_record_add(record, "CONNECT_USEC", "%llu",

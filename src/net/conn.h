@@ -21,6 +21,7 @@
 
 #include "base/address.h"
 
+struct log_record;
 struct route;
 
 /* Why a connection ended; the words are END= in its record (conn_end_word). */
@@ -33,12 +34,12 @@ enum conn_end {
 	CONN_END_LIFETIME,
 	CONN_END_SEND_TIMEOUT,
 	CONN_END_CLIENT_RESET,
-	CONN_END_SERVER,        /* the server that it was relayed to ended it */
-	CONN_END_SERVER_RESET,  /* or broke it off */
-	CONN_END_HALF_CLOSED,   /* one side had ended, and the other did not follow within half_closed_timeout */
+	CONN_END_SERVER,         /* the server that it was relayed to ended it */
+	CONN_END_SERVER_RESET,   /* or broke it off */
+	CONN_END_HALF_CLOSED,    /* one side had ended, and the other did not follow within half_closed_timeout */
 	CONN_END_PROGRAM_FAILED, /* its program could not be started, or was ended with the spawner */
-	CONN_END_UPSTREAM_DOWN, /* no server of its upstream could be had */
-	CONN_END_UPSTREAM_FULL, /* all were full, and its time in their queue over, or the queue full too */
+	CONN_END_UPSTREAM_DOWN,  /* no server of its upstream could be had */
+	CONN_END_UPSTREAM_FULL,  /* all were full, and its time in their queue over, or the queue full too */
 	CONN_END_DRAIN,
 	CONN_END_ERROR,
 	/* rejected, never served; behind a proxy also on a worker, by what the PROXY header says */
@@ -127,6 +128,9 @@ void conn_open(struct conn *conn, struct accepted *accepted, uint16_t worker, ui
 
 /* CLIENT= of its records: "192.0.2.1:4711", "unix:pid=12,uid=0". Returns text. */
 const char *conn_describe_client(const struct conn *conn, char text[ADDRESS_TEXT_MAX]);
+
+/* The fields of a record that say how a program ended; NULL: none. */
+void conn_program_record(const struct conn_program *program, struct log_record *record);
 
 /* Notes why it ends; only the first cause is kept. */
 void conn_set_end(struct conn *conn, enum conn_end end);

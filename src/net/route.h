@@ -9,6 +9,7 @@
 #define CP_NET_ROUTE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/defs.h"
@@ -40,6 +41,7 @@ struct route {
 	const struct cp_handler *handler; /* serves them; static */
 	struct route_state state;         /* what the service made of its section; released with the route */
 	struct pool *pool;                /* borrowed: a pool outlives its connections. Acceptor only */
+	bool lends_socket;                /* its clients are accepted by a program. Acceptor only */
 };
 
 /* Returns owned with one reference, NULL when out of memory. */

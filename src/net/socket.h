@@ -19,6 +19,7 @@ struct acceptor;
 struct address;
 struct conf_listener;
 struct errmsg;
+struct lease;
 struct listener;
 struct systemd_sockets;
 
@@ -30,6 +31,7 @@ struct listen_socket {
 	struct acceptor *acceptor; /* borrowed; set while watched */
 	struct list acceptor_link; /* watched: in its list */
 	bool polled;               /* asked for events */
+	bool is_lent;              /* a program has it, or waits for its turn: it is not polled */
 	unsigned expect;           /* connections the next batch probably has */
 	unsigned full_batches;     /* in a row that were as large as expected */
 
@@ -37,7 +39,8 @@ struct listen_socket {
 	char *key;                 /* the address as configured: what a reload recognises it by */
 	struct listener *listener; /* borrowed; whom its connections belong to. NULL: not yet committed */
 	struct list link;          /* in listener->sockets */
-	bool is_planned;            /* a generation that is being prepared has it */
+	struct lease *lease;       /* of daemon/lending.c; NULL: it was never to be lent */
+	bool is_planned;           /* a generation that is being prepared has it */
 	bool is_tcp;
 	bool is_inherited; /* from systemd: the file of a Unix socket is not ours to remove */
 	char *unix_path;   /* to be removed at the end, if it is still the file that we made; NULL: none */

@@ -50,15 +50,29 @@ const struct option exec_option_rows[] = {
 	PROGRAM_OPTION_ROWS(struct exec_options)
 		OPT_WORD(struct exec_options, stderr_to, "stderr", stderr_words, "log", OPTION_NEW_CONNECTIONS,
 			"Where its standard error goes: to the log, a line each, to the client, or nowhere."),
+	OPT_BOOL(struct exec_options, wait, "wait", "false", OPTION_NEW_CONNECTIONS,
+		"It gets the listening socket and accepts by itself; nobody else does until it has ended."),
 	OPT_END,
 };
 
-/* What the service is for one listener under one generation of the config. */
-struct exec {
-	const struct exec_options *options; /* of the config, which the route holds */
-	struct program_name name;
-	_Atomic uint64_t warned_ns;
-};
+void
+exec_check_options(const void *section, const struct conf_service_checker *checker)
+{
+	const struct exec_options *options = section;
+	const struct conf_listener *rule = checker->listener;
+
+	program_check_options(section, checker);
+	if (!options->wait)
+		return;
+	if (options->stderr_to == EXEC_STDERR_CLIENT)
+		conf_service_fault(checker, "stderr", 0,
+			"\"client\" is none that a program with wait = true has, expected \"log\" or \"null\"");
+	if (rule->allow.count > 0 || rule->deny.count > 0 || rule->accept_proxy || rule->max_connections > 0 ||
+		rule->max_per_source > 0)
+		conf_service_fault(checker, "wait", 0,
+			"true lets the program accept by itself, whoever comes: expected no allow, deny, accept_proxy, "
+			"max_connections or max_per_source for this listener");
+}
 
 /* A program's run; on its fiber's stack. */
 struct run {
@@ -181,30 +195,36 @@ count_bytes(struct conn *conn)
 	conn->bytes_out = info.tcpi_bytes_sent - info.tcpi_bytes_retrans + info.tcpi_notsent_bytes;
 }
 
+void
+exec_describe_end(
+	const struct exec_options *options, const struct program_result *result, struct conn_program *ret_program)
+{
+	*ret_program = (struct conn_program){
+		.path = options->program.command.items[0],
+		.pid = result->pid,
+		.status = result->how == PROGRAM_EXITED ? result->status : 0,
+		.signal = result->how == PROGRAM_SIGNALLED ? result->status : 0,
+		.cpu_usec = result->cpu_usec,
+		.memory_peak_bytes = result->memory_peak_bytes,
+	};
+	_Static_assert(sizeof(ret_program->text) >= PROGRAM_TEXT_MAX, "a result's text");
+	(void)program_format_result(result, &options->program, ret_program->text);
+}
+
 static void
 note_result(struct run *run)
 {
 	const struct program_result *result = &run->program.result;
-	const struct program_options *options = &run->exec->options->program;
 	struct conn *conn = &run->session->conn;
-	struct conn_program *program = mem_zalloc(sizeof(*program));
 
 	if (result->how == PROGRAM_NOT_STARTED || result->how == PROGRAM_LOST)
 		conn_set_end(conn, CONN_END_PROGRAM_FAILED);
 	else
 		conn_set_end(conn, CONN_END_SERVICE);
 	/* Without memory its record says less. */
-	if (program == NULL)
-		return;
-	program->path = options->command.items[0];
-	program->pid = result->pid;
-	program->status = result->how == PROGRAM_EXITED ? result->status : 0;
-	program->signal = result->how == PROGRAM_SIGNALLED ? result->status : 0;
-	program->cpu_usec = result->cpu_usec;
-	program->memory_peak_bytes = result->memory_peak_bytes;
-	_Static_assert(sizeof(program->text) >= PROGRAM_TEXT_MAX, "a result's text");
-	(void)program_format_result(result, options, program->text);
-	conn->program = program;
+	conn->program = mem_zalloc(sizeof(*conn->program));
+	if (conn->program != NULL)
+		exec_describe_end(run->exec->options, result, conn->program);
 }
 
 /* Also where connections are not logged: nothing that the listener serves works. */

@@ -66,7 +66,7 @@ static const struct conf_service_type types[] = {
 			.help = "Gives the connection to a program as its standard input and output.",
 			.options = exec_option_rows,
 			.size = sizeof(struct exec_options)},
-		.check = program_check_options,
+		.check = exec_check_options,
 		.runs_program = true},
 	{.name = "check",
 		.group = {.path = "service check",

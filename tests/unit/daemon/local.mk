@@ -20,3 +20,6 @@ tests_unit_daemon_test_watch_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/daemon/test_daemon
 tests_unit_daemon_test_daemon_SOURCES = tests/unit/daemon/test_daemon.c $(DAEMON_RIG)
 tests_unit_daemon_test_daemon_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/daemon/test_lending
+tests_unit_daemon_test_lending_SOURCES = tests/unit/daemon/test_lending.c $(FAKESPAWNER) $(NETFIXTURE)
+tests_unit_daemon_test_lending_LDADD = $(UNIT_LIBS)

@@ -84,3 +84,6 @@ tests_unit_service_test_spawner_wire_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/service/test_error_lines
 tests_unit_service_test_error_lines_SOURCES = tests/unit/service/test_error_lines.c $(SESSIONRIG)
 tests_unit_service_test_error_lines_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/service/test_exec_wait
+tests_unit_service_test_exec_wait_SOURCES = tests/unit/service/test_exec_wait.c $(FAKESPAWNER) $(SESSIONRIG)
+tests_unit_service_test_exec_wait_LDADD = $(UNIT_LIBS)
