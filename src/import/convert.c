@@ -210,8 +210,6 @@ set_service(struct job *job)
 	}
 	if (job->is_wait && strcmp(job->plan->type, "exec") == 0) {
 		plan_set(job->arena, &job->plan->options, "wait", "true");
-		plan_demote(job->arena, job->plan, PLAN_INACTIVE,
-			"a program can not accept by itself yet (wait = yes): where it can do without, take wait away");
 	} else if (job->is_wait) {
 		job->is_wait = false;
 		convert_note(job, entry_find(job->entry, "wait"), "only a program can accept by itself");

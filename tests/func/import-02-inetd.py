@@ -66,8 +66,8 @@ def test_other_dialects():
     for part in ('address = "tcp:*:10002";', "max_connections = 10;", "max_per_source = 5;",
                  'command = [ "/bin/cat", "-u" ];', "max-per-source-per-minute = 40: "):
         expect(part in text, f"{part}: {text}")
-    expect("# - not served: a program can not accept by itself yet" in config, config)
-    expect("# \t\twait = true;" in config, config)
+    text = listener(config, "10005")
+    expect('command = [ "/bin/cat" ];' in text and "wait = true;" in text, text)
     expect_match(r"^input:6: error: expected service, socket type", err, "the error")
     expect("Sun RPC is not supported" in config and "tcpmux" in config, config)
 

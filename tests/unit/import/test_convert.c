@@ -101,15 +101,15 @@ START_TEST(ids_decide_what_the_defaults_switch_off)
 }
 END_TEST
 
-START_TEST(a_program_that_accepts_by_itself_is_a_comment)
+START_TEST(a_program_that_accepts_by_itself_has_no_limits)
 {
 	struct rig_result result =
 		rig_import("service x\n{\ntype = UNLISTED\nport = 39001\nwait = yes\nserver = /bin/sh\ninstances = 4\n"
 			   "flags = KEEPALIVE\nonly_from = 10.0.0.0\n}\n",
 			false);
 
-	rig_expect(result.text, "\t# \t\twait = true;\n");
-	rig_expect(result.text, "became listeners: 0; listeners in comments: 1;");
+	rig_expect(result.text, "\t\t\twait = true;\n");
+	rig_expect(result.text, "became listeners: 1; listeners in comments: 0;");
 	rig_expect_not(result.text, "max_connections =");
 	rig_expect_not(result.text, "keep_alive =");
 	rig_expect_not(result.text, "\t\tallow =");
@@ -186,7 +186,7 @@ convert_suite(void)
 	tcase_add_test(tc, a_redirect_is_a_proxy);
 	tcase_add_test(tc, a_service_that_is_switched_off_is_left_out);
 	tcase_add_test(tc, ids_decide_what_the_defaults_switch_off);
-	tcase_add_test(tc, a_program_that_accepts_by_itself_is_a_comment);
+	tcase_add_test(tc, a_program_that_accepts_by_itself_has_no_limits);
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("attributes");
 	tcase_add_test(tc, an_attribute_without_an_equal_is_a_comment_with_a_reason);
