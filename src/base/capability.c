@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -46,4 +47,20 @@ capability_drop(uint64_t bits)
 	if (held == 0)
 		return 0;
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+int
+capability_withhold(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	bool has_any = false;
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 || syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		has_any |= data[i].inheritable != 0;
+		data[i].inheritable = 0;
+	}
+	return has_any && syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }

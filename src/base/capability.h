@@ -16,5 +16,7 @@
 uint64_t capability_effective(void);
 /* Gives these up for good, in every set; before there are threads. 0 or -errno. */
 CP_MUST_CHECK int capability_drop(uint64_t bits);
+/* What this thread's process becomes or starts by execve(2) gets none by inheritance; its own stay. 0 or -errno. */
+CP_MUST_CHECK int capability_withhold(void);
 
 #endif
