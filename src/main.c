@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/fdutil.h"
@@ -18,16 +19,18 @@ enum action { ACTION_SERVE, ACTION_CHECK, ACTION_DUMP, ACTION_HELP_CONFIG, ACTIO
 struct command {
 	enum action action;
 	const char *conf_path;
+	bool is_strict;
 };
 
 static void
 print_help(FILE *out)
 {
-	fputs("Usage: connpoold [-f FILE] [-t | --dump-config | --help-config]\n"
+	fputs("Usage: connpoold [-f FILE] [-t | --dump-config | --help-config] [--strict]\n"
 	      "Accepts connections and serves each from a bounded pool of worker threads.\n"
 	      "\n"
 	      "  -f, --config FILE  read FILE (default " DEFAULT_CONF ")\n"
 	      "  -t, --check        check the configuration, say what is wrong with it, and exit\n"
+	      "      --strict       take what the configuration asks for, and this process may not do, for an error\n"
 	      "      --dump-config  print the configuration in effect, defaults and all, and exit\n"
 	      "      --help-config  print every option of the configuration file, and exit\n"
 	      "      --foreground   accepted for habit: connpoold always stays in the foreground\n"
@@ -43,13 +46,14 @@ print_help(FILE *out)
 static struct command
 parse_command(int argc, char **argv)
 {
-	enum { OPTION_DUMP = 256, OPTION_HELP_CONFIG, OPTION_FOREGROUND, OPTION_VERSION };
+	enum { OPTION_DUMP = 256, OPTION_HELP_CONFIG, OPTION_FOREGROUND, OPTION_STRICT, OPTION_VERSION };
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'f'},
 		{"check", no_argument, NULL, 't'},
 		{"dump-config", no_argument, NULL, OPTION_DUMP},
 		{"help-config", no_argument, NULL, OPTION_HELP_CONFIG},
 		{"foreground", no_argument, NULL, OPTION_FOREGROUND},
+		{"strict", no_argument, NULL, OPTION_STRICT},
 		{"version", no_argument, NULL, OPTION_VERSION},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -73,6 +77,9 @@ parse_command(int argc, char **argv)
 			break;
 		case OPTION_FOREGROUND:
 			break;
+		case OPTION_STRICT:
+			command.is_strict = true;
+			break;
 		case OPTION_VERSION:
 			command.action = ACTION_VERSION;
 			break;
@@ -91,6 +98,14 @@ parse_command(int argc, char **argv)
 	return command;
 }
 
+static int
+serve(const struct command *command)
+{
+	int exit_code = command->is_strict ? inspect_before_start(command->conf_path) : DAEMON_EXIT_OK;
+
+	return exit_code == DAEMON_EXIT_OK ? daemon_run(command->conf_path) : exit_code;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -101,9 +116,9 @@ main(int argc, char **argv)
 	command = parse_command(argc, argv);
 	switch (command.action) {
 	case ACTION_SERVE:
-		return daemon_run(command.conf_path);
+		return serve(&command);
 	case ACTION_CHECK:
-		return inspect_check(command.conf_path);
+		return inspect_check(command.conf_path, command.is_strict);
 	case ACTION_DUMP:
 		return inspect_dump(command.conf_path);
 	case ACTION_HELP_CONFIG:

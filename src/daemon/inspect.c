@@ -6,27 +6,38 @@
 
 #include "daemon/inspect.h"
 
-#include <linux/capability.h>
 #include <stdio.h>
 
-#include "base/capability.h"
+#include "base/errmsg.h"
+#include "base/systemd.h"
 #include "conf/dump.h"
 #include "conf/load.h"
 #include "daemon/daemon.h"
-#include "service/program.h"
+#include "service/needs.h"
 #include "service/registry.h"
+
+/* To standard error, with the priority that the journal reads from a line (sd-daemon(3)) when it is the journal. */
+static void
+print_line(bool is_error, const char *text)
+{
+	const char *priority = is_error ? "<3>" : "<4>";
+
+	fprintf(stderr, "%s%s\n", systemd_stderr_is_journal() ? priority : "", text);
+}
 
 /* Caller owns one reference; NULL: the errors were printed. */
 static struct conf *
-load(const char *conf_path)
+load(const char *conf_path, const struct conf_service_type *types)
 {
 	struct conf_errors errors = {0};
-	struct conf *conf = conf_load(conf_path, registry_types(), &errors);
+	struct conf *conf = conf_load(conf_path, types, &errors);
+	struct errmsg more;
 
 	for (unsigned i = 0; i < errors.count; i++)
-		fprintf(stderr, "%s\n", errors.items[i].text);
+		print_line(true, errors.items[i].text);
+	errmsg_set(&more, "%s: %u more errors", conf_path, errors.more);
 	if (errors.more > 0)
-		fprintf(stderr, "%s: %u more errors\n", conf_path, errors.more);
+		print_line(true, more.text);
 	conf_errors_fini(&errors);
 	return conf;
 }
@@ -41,54 +52,45 @@ inspect_finish(void)
 }
 
 static void
-warn_lacking(const struct conf_listener *rule, const char *option, uint64_t needed, const char *names)
+print_need(const char *text, bool is_lack)
 {
-	if ((capability_effective() & needed) == needed)
-		return;
-	fprintf(stderr,
-		"%s:%u: listener '%s': %s needs %s, which this process lacks: start connpoold as root, or see "
-		"connpoold-programs.conf beside its unit\n",
-		rule->file, rule->line, rule->name, option, names);
+	print_line(is_lack, text);
 }
 
-/* Not errors: who checks a file need not be who serves it. */
-static void
-warn_of_privileges(const struct conf *conf)
+/* What programs lack is no error by itself: who checks a file need not be who serves it. Takes over conf. */
+static int
+examine(struct conf *conf, bool is_strict)
 {
-	for (size_t i = 0; i < conf->listener_count; i++) {
-		const struct conf_listener *rule = conf->listeners[i];
-		const struct program_options *program = program_of(&rule->service);
-
-		if (program == NULL)
-			continue;
-		if (program->user != NULL || program->group != NULL || program->groups.count > 0)
-			warn_lacking(rule, "another user or group",
-				CAPABILITY_BIT(CAP_SETUID) | CAPABILITY_BIT(CAP_SETGID) | CAPABILITY_BIT(CAP_KILL),
-				"CAP_SETUID, CAP_SETGID and CAP_KILL");
-		if (program->chroot != NULL)
-			warn_lacking(rule, "chroot", CAPABILITY_BIT(CAP_SYS_CHROOT), "CAP_SYS_CHROOT");
-		if (program->nice < 0)
-			warn_lacking(rule, "nice below 0", CAPABILITY_BIT(CAP_SYS_NICE), "CAP_SYS_NICE");
-	}
-}
-
-int
-inspect_check(const char *conf_path)
-{
-	struct conf *conf = load(conf_path);
+	int lacks;
 
 	if (conf == NULL)
 		return DAEMON_EXIT_CONFIG;
-	warn_of_privileges(conf);
-	printf("%s: the configuration is good\n", conf_path);
+	lacks = needs_examine(conf, print_need);
 	conf_unref(&conf);
+	return lacks < 0 || (lacks > 0 && is_strict) ? DAEMON_EXIT_CONFIG : DAEMON_EXIT_OK;
+}
+
+int
+inspect_check(const char *conf_path, bool is_strict)
+{
+	int exit_code = examine(load(conf_path, registry_types()), is_strict);
+
+	if (exit_code != DAEMON_EXIT_OK)
+		return exit_code;
+	printf("%s: the configuration is good\n", conf_path);
 	return inspect_finish();
+}
+
+int
+inspect_before_start(const char *conf_path)
+{
+	return examine(load(conf_path, registry_types_without_code()), true);
 }
 
 int
 inspect_dump(const char *conf_path)
 {
-	struct conf *conf = load(conf_path);
+	struct conf *conf = load(conf_path, registry_types());
 
 	if (conf == NULL)
 		return DAEMON_EXIT_CONFIG;

@@ -14,6 +14,7 @@ src_service_libservice_a_SOURCES = \
 	src/service/module.c src/service/module.h \
 	src/service/module_file.c src/service/module_file.h \
 	src/service/module_options.c src/service/module_options.h \
+	src/service/needs.c src/service/needs.h \
 	src/service/program.c src/service/program.h \
 	src/service/proxy.c \
 	src/service/registry.c src/service/registry.h \

@@ -9,6 +9,7 @@
  *   spawner_server.c   the spawner: requests in, answers out, children reaped
  *   spawner_recipe.c   what the config says of a program, made ready to be run
  *   spawner_launch.c   from a recipe to a running program
+ *   needs.c            recipes held against what this process may do, for --check
  *
  * Every message is one packet of a SOCK_SEQPACKET pair, a structure as it lies in memory: all three are one program.
  */

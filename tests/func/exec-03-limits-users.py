@@ -148,10 +148,35 @@ def test_check_says_what_it_would_need():
         status, _, errors = run_daemon("--check", "-f", stream.name)
         expect_equal((status, errors), (0, ""), "as root")
         status, _, errors = run_daemon("--check", "-f", stream.name, user="nobody", executable=copy)
+        for strict in (["--check", "--strict"], ["--strict"]):
+            refused, _, reasons = run_daemon(*strict, "-f", stream.name, user="nobody", executable=copy)
+            expect_equal(refused, 78, f"exit status with {strict}")
+            expect_match(r"listener 's': another user or group needs CAP_SETUID", reasons, f"{strict}")
     expect_equal(status, 0, "exit status")
     for words in ("another user or group needs CAP_SETUID", "chroot needs CAP_SYS_CHROOT",
-                  "nice below 0 needs CAP_SYS_NICE"):
+                  "nice below that of connpoold needs CAP_SYS_NICE"):
         expect_match(rf"{stream.name}:\d+: listener 's': {words}", errors, "what --check says")
+
+
+def test_check_says_what_is_not_there():
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile("w", suffix=".conf") as stream:
+        with open(f"{folder}/text", "w", encoding="ascii") as text:
+            text.write("no program")
+        stream.write(make_config(listeners=",".join((
+            listener("missing", [f"{folder}/nothing"]), listener("text", [f"{folder}/text"]),
+            listener("folder", [folder]), listener("place", ["/bin/cat"], f'directory = "{folder}/none";'),
+            listener("root", ["/bin/cat"], f'chroot = "{folder}"; directory = "/text";')))))
+        stream.flush()
+        status, output, errors = run_daemon("--check", "--strict", "-f", stream.name)
+        if os.geteuid() == 0:
+            expect_equal((status, "is good" in output), (0, True), "exit status and output: it may come yet")
+        for words in (f"'missing': command: there is no {folder}/nothing\n",
+                      f"'text': command: {folder}/text is not executable\n",
+                      f"'folder': command: {folder} is not executable\n",
+                      f"'place': directory: there is no {folder}/none\n",
+                      f"'root': directory: {folder}/text is no folder\n",
+                      f"'root': command: there is no {folder}/bin/cat\n"):
+            expect(words in errors, f"{words.strip()} in:\n{errors}")
 
 
 def test_without_root_a_user_cannot_be_had():

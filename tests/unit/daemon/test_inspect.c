@@ -52,6 +52,18 @@ run(int (*inspect)(const char *path), const char *path)
 }
 
 static int
+check(const char *path)
+{
+	return inspect_check(path, false);
+}
+
+static int
+check_strictly(const char *path)
+{
+	return inspect_check(path, true);
+}
+
+static int
 options(const char *path)
 {
 	(void)path;
@@ -61,7 +73,7 @@ options(const char *path)
 START_TEST(good_config_is_said_to_be_good)
 {
 	daemonrig_write(DAEMONRIG_CONF, DAEMONRIG_ONE);
-	ck_assert_int_eq(run(inspect_check, DAEMONRIG_CONF), DAEMON_EXIT_OK);
+	ck_assert_int_eq(run(check, DAEMONRIG_CONF), DAEMON_EXIT_OK);
 	ck_assert_str_eq(printed, daemonrig_expand("$/main.conf: the configuration is good\n"));
 	ck_assert(!daemonrig_logged("main.conf"));
 }
@@ -69,10 +81,34 @@ END_TEST
 
 #define BAD "wrong_key = 1;\nlog: { level = \"loud\"; };\n" DAEMONRIG_ONE
 
+#define MISSING \
+	"listeners: ( { name = \"a\"; address = \"unix:@x\"; service = { type = \"exec\"; " \
+	"command = [ \"/nowhere/x\" ]; }; } );\n"
+
+START_TEST(a_program_that_may_come_yet_is_no_error)
+{
+	daemonrig_write(DAEMONRIG_CONF, MISSING);
+	ck_assert_int_eq(run(check_strictly, DAEMONRIG_CONF), DAEMON_EXIT_OK);
+	ck_assert(daemonrig_logged("$/main.conf:1: listener 'a': command: there is no /nowhere/x"));
+	ck_assert_int_eq(run(inspect_before_start, DAEMONRIG_CONF), DAEMON_EXIT_OK);
+}
+END_TEST
+
+START_TEST(a_start_is_strict_and_says_what_is_wrong_alone)
+{
+	daemonrig_write(DAEMONRIG_CONF, DAEMONRIG_ONE);
+	ck_assert_int_eq(run(inspect_before_start, DAEMONRIG_CONF), DAEMON_EXIT_OK);
+	ck_assert_str_eq(printed, "");
+	daemonrig_write(DAEMONRIG_CONF, "wrong_key = 1;\n" DAEMONRIG_ONE);
+	ck_assert_int_eq(run(inspect_before_start, DAEMONRIG_CONF), DAEMON_EXIT_CONFIG);
+	ck_assert(daemonrig_logged("$/main.conf:1: wrong_key: "));
+}
+END_TEST
+
 START_TEST(every_error_goes_to_standard_error)
 {
 	daemonrig_write(DAEMONRIG_CONF, BAD);
-	ck_assert_int_eq(run(inspect_check, DAEMONRIG_CONF), DAEMON_EXIT_CONFIG);
+	ck_assert_int_eq(run(check, DAEMONRIG_CONF), DAEMON_EXIT_CONFIG);
 	ck_assert_str_eq(printed, "");
 	ck_assert(daemonrig_logged("$/main.conf:1: wrong_key: "));
 	ck_assert(daemonrig_logged("$/main.conf:2: log.level: "));
@@ -87,14 +123,14 @@ START_TEST(errors_beyond_those_kept_are_counted)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "wrong_%u = 1;\n", i);
 	strcat(text, DAEMONRIG_ONE);
 	daemonrig_write(DAEMONRIG_CONF, text);
-	ck_assert_int_eq(run(inspect_check, DAEMONRIG_CONF), DAEMON_EXIT_CONFIG);
+	ck_assert_int_eq(run(check, DAEMONRIG_CONF), DAEMON_EXIT_CONFIG);
 	ck_assert(daemonrig_logged("$/main.conf: 5 more errors\n"));
 }
 END_TEST
 
 START_TEST(missing_file_is_a_config_error)
 {
-	ck_assert_int_eq(run(inspect_check, "$/nowhere.conf"), DAEMON_EXIT_CONFIG);
+	ck_assert_int_eq(run(check, "$/nowhere.conf"), DAEMON_EXIT_CONFIG);
 	ck_assert(daemonrig_logged("$/nowhere.conf"));
 	ck_assert_int_eq(run(inspect_dump, "$/nowhere.conf"), DAEMON_EXIT_CONFIG);
 	ck_assert_str_eq(printed, "");
@@ -112,7 +148,7 @@ START_TEST(dump_is_whole_and_can_be_read_again)
 	ck_assert_ptr_nonnull(strstr(printed, "drain_timeout"));
 	strcpy(first, printed);
 	daemonrig_write("$/again.conf", printed);
-	ck_assert_int_eq(run(inspect_check, "$/again.conf"), DAEMON_EXIT_OK);
+	ck_assert_int_eq(run(check, "$/again.conf"), DAEMON_EXIT_OK);
 	ck_assert_int_eq(run(inspect_dump, "$/again.conf"), DAEMON_EXIT_OK);
 	ck_assert_str_eq(printed, first);
 }
@@ -135,7 +171,7 @@ START_TEST(output_that_is_lost_is_a_failure)
 
 	ck_assert_int_ge(full, 0);
 	daemonrig_write(DAEMONRIG_CONF, DAEMONRIG_ONE);
-	ck_assert_int_eq(run_to(full, inspect_check, DAEMONRIG_CONF), DAEMON_EXIT_FAILURE);
+	ck_assert_int_eq(run_to(full, check, DAEMONRIG_CONF), DAEMON_EXIT_FAILURE);
 	ck_assert(daemonrig_logged("standard output"));
 	ck_assert_int_eq(run_to(full, inspect_dump, DAEMONRIG_CONF), DAEMON_EXIT_FAILURE);
 	ck_assert_int_eq(run_to(full, options, ""), DAEMON_EXIT_FAILURE);
@@ -150,6 +186,8 @@ main(void)
 	TCase *tcase = daemonrig_case(suite, "check");
 
 	tcase_add_test(tcase, good_config_is_said_to_be_good);
+	tcase_add_test(tcase, a_program_that_may_come_yet_is_no_error);
+	tcase_add_test(tcase, a_start_is_strict_and_says_what_is_wrong_alone);
 	tcase_add_test(tcase, every_error_goes_to_standard_error);
 	tcase_add_test(tcase, errors_beyond_those_kept_are_counted);
 	tcase_add_test(tcase, missing_file_is_a_config_error);
