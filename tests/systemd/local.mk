@@ -6,7 +6,8 @@ SYSTEMD_TESTS = \
 	tests/systemd/systemd-03-journal.py \
 	tests/systemd/systemd-04-sockets.py \
 	tests/systemd/systemd-05-watchdog.py \
-	tests/systemd/systemd-06-security.py
+	tests/systemd/systemd-06-security.py \
+	tests/systemd/systemd-07-programs.py
 EXTRA_DIST += tests/systemd/boxlib.py
 # For people: tests/systemd/box -i systemctl status connpoold
 dist_check_SCRIPTS += tests/systemd/box tests/systemd/box-init
