@@ -23,6 +23,7 @@ recipesdir = $(docdir)/recipes
 dist_recipes_DATA = \
 	conf/recipes/checkmk-agent.conf \
 	conf/recipes/ctf-challenge.conf \
+	conf/recipes/fastcgi.conf \
 	conf/recipes/galera-clustercheck.conf \
 	conf/recipes/git-daemon.conf \
 	conf/recipes/livestatus.conf \

@@ -8,6 +8,7 @@ was called with, users are whoever runs the test, and the networks that may conn
 import glob
 import os
 import re
+import struct
 import tempfile
 
 from cpharness import TOP_SRCDIR, Daemon, Skip, expect, expect_equal, expect_match, main
@@ -39,10 +40,12 @@ def need(text):
             raise Skip(f"no {service} service")
 
 
-def adapt(text, folder, server=None):
+def adapt(text, folder, server=None, has_stub=True):
     """The recipe for this machine."""
-    text = re.sub(r'^\s*(user|group) = "[^"]*";\n', "", text, flags=re.M)
-    text = re.sub(r'(command = \[ )"[^"]*"', rf'\1"{folder}/stub"', text)
+    text = re.sub(r'^\s*(user|group|socket_group) = "[^"]*";\n', "", text, flags=re.M)
+    if has_stub:
+        text = re.sub(r'(command = \[ )"[^"]*"', rf'\1"{folder}/stub"', text)
+    text = re.sub(r'(address = )"unix:/run/connpoold/([^"]*)"', rf'\1"unix:{folder}/\2"', text)
     text = re.sub(r'(directory = )"[^"]*"', rf'\1"{folder}"', text)
     text = re.sub(r'(allow = )\[[^\]]*\]', r'\1[ "127.0.0.1" ]', text)
     if server:
@@ -53,7 +56,7 @@ def adapt(text, folder, server=None):
 class Recipe:
     """A daemon whose include_dir has that recipe."""
 
-    def __init__(self, name, server=None, status=0):
+    def __init__(self, name, server=None, status=0, has_stub=True):
         need(read(name))
         self.temporary = tempfile.TemporaryDirectory(prefix="cp-recipe-", dir="/tmp")
         folder = self.temporary.name
@@ -62,7 +65,7 @@ class Recipe:
             stream.write(STUB.replace("@STATUS@", str(status)))
         os.chmod(folder + "/stub", 0o755)
         with open(f"{folder}/{name}", "w", encoding="utf-8") as stream:
-            stream.write(adapt(read(name), folder, server))
+            stream.write(adapt(read(name), folder, server, has_stub))
         self.daemon = Daemon(f'log: {{ target = "stderr"; }};\ndaemon: {{ drain_timeout = "1s"; }};\n'
                              f'include_dir = "{folder}";\n')
 
@@ -88,7 +91,7 @@ def expect_program(recipe, listener, arguments):
 
 
 def test_all_together_pass_check():
-    expect(len(RECIPES) >= 9, f"recipes: {RECIPES}")
+    expect(len(RECIPES) >= 10, f"recipes: {RECIPES}")
     texts = [read(name) for name in RECIPES]
     with tempfile.TemporaryDirectory(prefix="cp-recipe-", dir="/tmp") as folder:
         with open(folder + "/stub", "w", encoding="utf-8") as stream:
@@ -150,6 +153,38 @@ def test_rsync_tells_one_too_many_in_its_own_words():
         finally:
             for client in clients:
                 client.close()
+
+
+def fastcgi(client, **variables):
+    """A request of the FastCGI protocol, and what the script says."""
+    def record(kind, content):
+        return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
+
+    pairs = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode() for name, value in variables.items())
+    client.send(record(1, struct.pack("!HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b""))
+    data, said = client.recv_all(), b""
+    while data:
+        _, kind, _, length, padding = struct.unpack_from("!BBHHBx", data)
+        said += data[8:8 + length] if kind == 6 else b""
+        data = data[8 + length + padding:]
+    return said
+
+
+def test_fastcgi():
+    if not os.path.exists("/usr/sbin/fcgiwrap"):
+        raise Skip("there is no fcgiwrap")
+    with Recipe("fastcgi.conf", has_stub=False) as daemon:
+        script = os.path.join(daemon.dir, "hello.cgi")
+        with open(script, "w", encoding="ascii") as stream:
+            stream.write('#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n$REQUEST_METHOD $PPID"\n')
+        os.chmod(script, 0o755)
+        parents = set()
+        for _ in range(20):
+            with daemon.connect("fastcgi") as client:
+                said = fastcgi(client, SCRIPT_FILENAME=script, REQUEST_METHOD="GET").decode()
+            parents.add(expect_match(r"\AContent-Type: text/plain\r\n\r\nGET (\d+)\Z", said, "the answer").group(1))
+        # It was started once, and keeps its processes.
+        expect(len(parents) <= 4, f"processes: {parents}")
 
 
 def test_galera_clustercheck():
