@@ -102,6 +102,6 @@ quote_group_name(struct arena *arena, struct words *taken, const char *text)
 	const char *name = clean(arena, text, "_-");
 
 	if (!isalpha((unsigned char)*name))
-		name = arena_printf(arena, "service-%s", name);
+		name = arena_printf(arena, "service-%.*s", (int)(NAME_LENGTH_MAX - strlen("service-")), name);
 	return make_unique(arena, taken, name);
 }

@@ -70,10 +70,14 @@ END_TEST
 START_TEST(names_of_groups_begin_with_a_letter)
 {
 	struct words taken = {0};
+	char digits[65] = "";
 
 	ck_assert_str_eq(quote_group_name(&arena, &taken, "web.1"), "web-1");
 	ck_assert_str_eq(quote_group_name(&arena, &taken, "443"), "service-443");
 	ck_assert_str_eq(quote_group_name(&arena, &taken, ""), "service-");
+	/* As long as any other: there is room for a number behind it. */
+	memset(digits, '4', sizeof(digits) - 1);
+	ck_assert_uint_eq(strlen(quote_group_name(&arena, &taken, digits)), 56);
 	arena_fini(&arena);
 }
 END_TEST
