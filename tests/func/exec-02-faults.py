@@ -24,7 +24,7 @@ def ended(daemon, name, end, words):
 def is_zombie(number):
     try:
         with open(f"/proc/{number}/stat", encoding="utf-8") as stream:
-            # A thread that a sanitizer has added may outlive the first one, and holds the descriptors until it has ended.
+            # A thread that a sanitizer has added may outlive the first one, and holds the descriptors until it ends.
             return stream.read().rsplit(")", 1)[1].split()[0] == "Z" and len(os.listdir(f"/proc/{number}/task")) == 1
     except OSError:
         return True

@@ -160,7 +160,7 @@ def fastcgi(client, **variables):
     def record(kind, content):
         return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
 
-    pairs = b"".join(bytes([len(name), len(value)]) + name.encode() + value.encode() for name, value in variables.items())
+    pairs = b"".join(bytes([len(key), len(value)]) + key.encode() + value.encode() for key, value in variables.items())
     client.send(record(1, struct.pack("!HB5x", 1, 0)) + record(4, pairs) + record(4, b"") + record(5, b""))
     data, said = client.recv_all(), b""
     while data:
@@ -182,7 +182,8 @@ def test_fastcgi():
         for _ in range(20):
             with daemon.connect("fastcgi") as client:
                 said = fastcgi(client, SCRIPT_FILENAME=script, REQUEST_METHOD="GET").decode()
-            parents.add(expect_match(r"\AContent-Type: text/plain\r\n\r\nGET (\d+)\Z", said, "the answer").group(1))
+            found = expect_match(r"\AContent-Type: text/plain\r\n\r\nGET (\d+)\Z", said, "the answer")
+            parents.add(found.group(1))
         # It was started once, and keeps its processes.
         expect(len(parents) <= 4, f"processes: {parents}")
 
