@@ -454,7 +454,9 @@ begin_accepting(struct generation *generation)
 		for (size_t k = 0; k < generation->conf->listeners[i]->addresses.count; k++) {
 			struct listen_socket *sock = planned->sockets[k].socket;
 
-			if (!sock->listener->route->lends_socket)
+			if (sock->listener->route->lends_socket)
+				lending_renew(sock);
+			else
 				lending_take_back(sock);
 			acceptor_begin(&daemon->acceptor, sock);
 			if (planned->sockets[k].is_new)

@@ -150,6 +150,18 @@ lending_end(struct listen_socket *socket)
 }
 
 void
+lending_renew(struct listen_socket *socket)
+{
+	struct lease *lease = socket->lease;
+
+	if (!timer_is_set(&lease->pause))
+		return;
+	timer_clear(&lease->daemon->loop.wheel, &lease->pause);
+	lease->pause_ms = 0;
+	on_pause_over(&lease->pause);
+}
+
+void
 lending_take_back(struct listen_socket *socket)
 {
 	int non_blocking = 1;

@@ -23,7 +23,9 @@ CP_MUST_CHECK int lending_prepare(struct daemon *daemon, struct listen_socket *s
 void lending_begin(struct listen_socket *socket);
 /* It is about to be closed: a program that has it is told to end. Accepts any socket. */
 void lending_end(struct listen_socket *socket);
-/* Likewise, and we are to accept from it. Accepts any socket. */
+/* A new config is in force, by which it is lent too: nobody waits for a pause that was for the old one. */
+void lending_renew(struct listen_socket *socket);
+/* It is not lent any more: a program that has it is told to end, and we are to accept. Accepts any socket. */
 void lending_take_back(struct listen_socket *socket);
 /* Kills those that were told to end, and have not. */
 void lending_kill(struct daemon *daemon);

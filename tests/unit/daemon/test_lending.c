@@ -222,6 +222,25 @@ START_TEST(one_that_can_not_be_started_is_tried_again)
 }
 END_TEST
 
+START_TEST(a_new_config_ends_a_pause)
+{
+	turn_some();
+	for (int i = 0; i < 4; i++) {
+		fake_end(PROGRAM_EXITED, 1);
+		lending_renew(listening);
+		turn_some();
+		ck_assert_ptr_nonnull(fake.running);
+	}
+	/* One that runs goes on. */
+	lending_renew(listening);
+	ck_assert(listening->is_lent);
+	ck_assert_uint_eq(fake.starts, 5);
+	fake_end(PROGRAM_EXITED, 1);
+	expect_start_in_ms(100);
+	fake_end(PROGRAM_EXITED, 0);
+}
+END_TEST
+
 START_TEST(closing_the_socket_ends_it)
 {
 	turn_some();
@@ -282,6 +301,7 @@ main(void)
 	tcase_add_test(tc, one_that_is_over_at_once_is_started_again_in_a_moment);
 	tcase_add_test(tc, after_failures_the_pause_grows);
 	tcase_add_test(tc, one_that_can_not_be_started_is_tried_again);
+	tcase_add_test(tc, a_new_config_ends_a_pause);
 	tcase_add_test(tc, closing_the_socket_ends_it);
 	tcase_add_test(tc, closing_the_socket_ends_a_pause);
 	tcase_add_test(tc, those_that_do_not_end_are_killed);
