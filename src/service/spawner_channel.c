@@ -179,16 +179,17 @@ on_channel(struct loop *loop, struct watch *watch, uint32_t events)
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || channel->fd < 0)
 		return;
 	do {
-		struct spawner_answer answer;
-		ssize_t n = recv(channel->fd, &answer, sizeof(answer), MSG_DONTWAIT);
+		struct spawner_answer answers[SPAWNER_ANSWERS_MAX];
+		ssize_t n = recv(channel->fd, answers, sizeof(answers), MSG_DONTWAIT);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n != (ssize_t)sizeof(answer)) {
+		if (n <= 0 || (size_t)n % sizeof(answers[0]) != 0) {
 			on_closed(channel);
 			return;
 		}
-		take_answer(channel, &answer);
+		for (size_t i = 0; i < (size_t)n / sizeof(answers[0]); i++)
+			take_answer(channel, &answers[i]);
 	} while (!list_is_empty(&channel->running) && channel->fd >= 0);
 	/* Another one has its place already. */
 	if (channel != own && is_idle(channel))

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -28,20 +29,21 @@
 
 #define EVENTS_MAX 64
 #define BUCKETS 4096u
+/* An answer waits for others so long while there is always something else to do. */
+#define ANSWER_WITHIN_NS CLOCK_NS_PER_MS
 
 /* The daemon's thread has the other end of it. */
 struct line {
 	struct list link;
 	int fd;
 	unsigned running; /* programs that answer to it */
-	struct list kept; /* of struct kept_answer: it did not take them */
-	bool is_closing;  /* it takes no more requests; gone when nothing runs */
-	bool is_gone;     /* the thread has closed its end */
-};
-
-struct kept_answer {
-	struct list link;
-	struct spawner_answer answer;
+	struct spawner_answer *owed;
+	unsigned owed_count;
+	unsigned owed_room;
+	struct list owing; /* in the server's: it is owed answers and takes them */
+	bool is_full;      /* it took not all of them: EPOLLOUT tells when it does */
+	bool is_closing;   /* it takes no more requests; gone when nothing runs */
+	bool is_gone;      /* the thread has closed its end */
 };
 
 /* A program that runs; its place in the array is that in the table. */
@@ -60,6 +62,8 @@ struct server {
 	const struct cookbook *cookbooks;
 	struct spawner_table *table;
 	struct list lines;
+	struct list owing; /* of struct line */
+	uint64_t owing_since_ns;
 	struct running *programs;
 	uint32_t used; /* of the array, ever */
 	uint32_t free; /* as running.next */
@@ -138,47 +142,81 @@ watch_line(struct server *server, struct line *line)
 
 	if (line->is_gone)
 		return;
-	event.events =
-		(line->is_closing ? 0 : (uint32_t)EPOLLIN) | (list_is_empty(&line->kept) ? 0 : (uint32_t)EPOLLOUT);
+	event.events = (line->is_closing ? 0 : (uint32_t)EPOLLIN) | (line->is_full ? (uint32_t)EPOLLOUT : 0);
 	(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, line->fd, &event);
 }
 
 static void
+send_owed(struct server *server, struct line *line)
+{
+	bool was_full = line->is_full;
+	unsigned sent = line->is_gone ? line->owed_count : 0;
+
+	list_remove(&line->owing);
+	line->is_full = false;
+	while (sent < line->owed_count && !line->is_full) {
+		unsigned count = line->owed_count - sent;
+
+		if (count > SPAWNER_ANSWERS_MAX)
+			count = SPAWNER_ANSWERS_MAX;
+		line->is_full =
+			wire_send(line->fd, line->owed + sent, count * sizeof(line->owed[0]), NULL, 0) == -EAGAIN;
+		if (!line->is_full)
+			sent += count;
+	}
+	line->owed_count -= sent;
+	memmove(line->owed, line->owed + sent, line->owed_count * sizeof(line->owed[0]));
+	server->wants_sweep = server->wants_sweep || line->is_closing;
+	if (line->is_full != was_full)
+		watch_line(server, line);
+}
+
+/*
+ * Sent when there is nothing else to do, soon in any case: while programs begin and end faster than the daemon hears of
+ * it, it is woken once for many of them.
+ */
+static void
 answer(struct server *server, struct line *line, const struct spawner_answer *message)
 {
-	struct kept_answer *kept;
-
 	if (line->is_gone)
 		return;
-	if (list_is_empty(&line->kept) && wire_send(line->fd, message, sizeof(*message), NULL, 0) != -EAGAIN)
+	if (line->owed_count == line->owed_room) {
+		unsigned room = line->owed_room + SPAWNER_ANSWERS_MAX;
+		struct spawner_answer *owed = mem_realloc_array(line->owed, room, sizeof(owed[0]));
+
+		/*
+		 * Who waits for it would wait for ever. So the keeper starts another spawner, and ends what ran under
+		 * this one.
+		 */
+		if (owed == NULL)
+			_exit(1);
+		line->owed = owed;
+		line->owed_room = room;
+	}
+	line->owed[line->owed_count++] = *message;
+	if (line->is_full)
 		return;
-	kept = mem_zalloc(sizeof(*kept));
-	/* Who waits for it would wait for ever. So the keeper starts another spawner, and ends what ran under this one.
-	 */
-	if (kept == NULL)
-		_exit(1);
-	kept->answer = *message;
-	list_push_back(&line->kept, &kept->link);
-	watch_line(server, line);
+	if (line->owed_count == SPAWNER_ANSWERS_MAX) {
+		send_owed(server, line);
+		return;
+	}
+	if (list_is_empty(&server->owing))
+		server->owing_since_ns = clock_now_ns();
+	if (!list_is_linked(&line->owing))
+		list_push_back(&server->owing, &line->owing);
+}
+
+static bool
+is_late(const struct server *server)
+{
+	return !list_is_empty(&server->owing) && clock_now_ns() - server->owing_since_ns > ANSWER_WITHIN_NS;
 }
 
 static void
-send_kept(struct server *server, struct line *line)
+send_all_owed(struct server *server)
 {
-	struct list *link;
-
-	while (!list_is_empty(&line->kept)) {
-		struct kept_answer *kept;
-
-		link = line->kept.next;
-		kept = CP_CONTAINER_OF(link, struct kept_answer, link);
-		if (!line->is_gone && wire_send(line->fd, &kept->answer, sizeof(kept->answer), NULL, 0) == -EAGAIN)
-			return;
-		list_remove(link);
-		mem_free(kept);
-	}
-	server->wants_sweep = server->wants_sweep || line->is_closing;
-	watch_line(server, line);
+	while (!list_is_empty(&server->owing))
+		send_owed(server, CP_CONTAINER_OF(server->owing.next, struct line, owing));
 }
 
 static void
@@ -199,7 +237,9 @@ free_line(struct line **holder)
 
 	*holder = NULL;
 	list_remove(&line->link);
+	list_remove(&line->owing);
 	fd_close(&line->fd);
+	mem_free(line->owed);
 	mem_free(line);
 }
 
@@ -211,7 +251,7 @@ lose_line(struct server *server, struct line *line)
 	server->wants_sweep = true;
 	(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, line->fd, NULL);
 	signal_running(server, line, false, 0, SIGKILL);
-	send_kept(server, line);
+	send_owed(server, line);
 }
 
 static void
@@ -226,7 +266,6 @@ open_line(struct server *server, int fd)
 		return;
 	}
 	line->fd = fd;
-	list_init(&line->kept);
 	list_push_back(&server->lines, &line->link);
 }
 
@@ -312,7 +351,7 @@ on_line(struct server *server, struct line *line, uint32_t events)
 	ssize_t n;
 
 	if ((events & EPOLLOUT) != 0)
-		send_kept(server, line);
+		send_owed(server, line);
 	if ((events & EPOLLIN) == 0) {
 		if ((events & (EPOLLHUP | EPOLLERR)) != 0)
 			lose_line(server, line);
@@ -425,6 +464,7 @@ open_server(struct server *server)
 	sigset_t child;
 
 	list_init(&server->lines);
+	list_init(&server->owing);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -449,7 +489,7 @@ sweep_lines(struct server *server)
 	LIST_FOREACH (&server->lines, link, following) {
 		struct line *line = CP_CONTAINER_OF(link, struct line, link);
 
-		if (line->running == 0 && (line->is_gone || (line->is_closing && list_is_empty(&line->kept))))
+		if (line->running == 0 && (line->is_gone || (line->is_closing && line->owed_count == 0)))
 			free_line(&line);
 	}
 }
@@ -464,7 +504,7 @@ spawner_serve(int main_fd, const struct cookbook *cookbooks, struct spawner_tabl
 	launch_init();
 	while (server.main_fd >= 0 || !list_is_empty(&server.lines)) {
 		struct epoll_event events[EVENTS_MAX];
-		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, -1);
+		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, list_is_empty(&server.owing) ? -1 : 0);
 
 		for (int i = 0; i < count; i++) {
 			if (events[i].data.ptr == &server.signal_fd)
@@ -474,6 +514,8 @@ spawner_serve(int main_fd, const struct cookbook *cookbooks, struct spawner_tabl
 			else
 				on_line(&server, events[i].data.ptr, events[i].events);
 		}
+		if (count <= 0 || is_late(&server))
+			send_all_owed(&server);
 		if (server.wants_sweep)
 			sweep_lines(&server);
 	}

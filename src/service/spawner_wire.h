@@ -28,6 +28,8 @@
 
 /* Most programs that one spawner runs at once. */
 #define SPAWNER_PROGRAMS_MAX 32768u
+/* Answers that one message carries at most. */
+#define SPAWNER_ANSWERS_MAX 16
 /* Descriptors that one message carries at most. */
 #define WIRE_FDS_MAX 3
 
@@ -77,6 +79,7 @@ struct spawner_request {
 	struct peer peer;
 };
 
+/* One or more of them are a message. */
 struct spawner_answer {
 	uint64_t id;
 	struct program_result result;
@@ -171,7 +174,7 @@ struct launch {
 	volatile int step;
 };
 
-/* Starts it. Its process, leader of a session of its own; or -errno, with launch->step. */
+/* Starts it. Its process, leader of a group of its own; or -errno, with launch->step. */
 CP_MUST_CHECK pid_t launch_run(struct launch *launch);
 /* Once, before the first: what the programs are to find as it was. */
 void launch_init(void);
