@@ -221,6 +221,8 @@ note_result(struct run *run)
 		conn_set_end(conn, CONN_END_PROGRAM_FAILED);
 	else
 		conn_set_end(conn, CONN_END_SERVICE);
+	if (!conn->from.route->conf->log.connections)
+		return;
 	/* Without memory its record says less. */
 	conn->program = mem_zalloc(sizeof(*conn->program));
 	if (conn->program != NULL)

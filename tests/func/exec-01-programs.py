@@ -180,8 +180,8 @@ def test_an_rsync_module_is_synced():
 
 
 def test_it_shares_nothing_of_the_daemon():
-    """Standard streams, and no other descriptor; default signals, none blocked; a session of its own."""
-    script = ("ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid= -p $$ | tr -d ' '; "
+    """Standard streams, and no other descriptor; default signals, none blocked; a group of its own."""
+    script = ("ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid= -p $$ | tr -d ' '; "
               "echo $$")
     with daemon_with(shell("s", script)) as daemon, daemon.connect("s") as client:
         words = client.recv_all().decode().split()
@@ -189,7 +189,7 @@ def test_it_shares_nothing_of_the_daemon():
     expect_equal(words[0], "4", "descriptors")
     expect_equal(words[2], "0" * 16, "blocked signals")
     expect_equal(words[4], "0" * 16, "ignored signals")
-    expect_equal(words[5], words[6], "session")
+    expect_equal(words[5], words[6], "process group")
 
 
 def test_a_reply_is_not_lost_over_unread_input():
