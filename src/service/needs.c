@@ -149,18 +149,20 @@ examine_limits(struct examination *examination, const struct recipe *recipe)
 
 /*
  * As connpoold sees them, who need not be whom the program runs as: what can't be looked at is not missed. They may
- * come later than the config, so they are no lack.
+ * come later than the config, so they are no lack. False: it is not there.
  */
-static void
+static bool
 examine_file(struct examination *examination, const char *option, const char *root, const char *path, bool is_folder)
 {
 	char *full = mem_printf("%s%s", root != NULL ? root : "", path);
 	struct stat st;
+	bool is_there = true;
 
 	if (full == NULL)
-		return;
+		return true;
 	if (stat(full, &st) < 0) {
-		if (errno == ENOENT || errno == ENOTDIR)
+		is_there = errno != ENOENT && errno != ENOTDIR;
+		if (!is_there)
 			say(examination, false, "%s: there is no %s", option, full);
 	} else if (is_folder) {
 		if (!S_ISDIR(st.st_mode))
@@ -169,15 +171,16 @@ examine_file(struct examination *examination, const char *option, const char *ro
 		say(examination, false, "%s: %s is not executable", option, full);
 	}
 	mem_free(full);
+	return is_there;
 }
 
 static void
 examine_files(struct examination *examination, const struct program_options *program)
 {
-	if (program->chroot != NULL)
-		examine_file(examination, "chroot", NULL, program->chroot, true);
-	examine_file(examination, "directory", program->chroot, program->directory, true);
-	examine_file(examination, "command", program->chroot, program->command.items[0], false);
+	if (program->chroot != NULL && !examine_file(examination, "chroot", NULL, program->chroot, true))
+		return;
+	(void)examine_file(examination, "directory", program->chroot, program->directory, true);
+	(void)examine_file(examination, "command", program->chroot, program->command.items[0], false);
 }
 
 int

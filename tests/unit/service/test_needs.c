@@ -131,6 +131,10 @@ START_TEST(missing_files_are_said_but_no_lack)
 	ck_assert_ptr_nonnull(strstr(said, "directory: there is no /nowhere\n"));
 	ck_assert_int_eq(examine(CAT "directory = \"/bin/cat\";"), 0);
 	ck_assert_ptr_nonnull(strstr(said, "directory: /bin/cat is no folder\n"));
+	/* Without its root nothing else is to be found. */
+	(void)!examine(CAT "chroot = \"/nowhere\";");
+	ck_assert_ptr_nonnull(strstr(said, "chroot: there is no /nowhere\n"));
+	ck_assert_ptr_null(strstr(said, "command"));
 }
 END_TEST
 
