@@ -234,6 +234,13 @@ cancel_task(struct sched *sched, struct conn *conn, enum conn_end why)
 }
 
 static void
+ignore_drain(struct sched *sched, struct conn *conn)
+{
+	(void)sched;
+	(void)conn;
+}
+
+static void
 ignore_news(void *arg)
 {
 	(void)arg;
@@ -244,7 +251,8 @@ static void
 submit_batches(uint64_t operations, unsigned batch)
 {
 	static const struct pool_tasks tasks = {
-		.task_size = sizeof(struct conn), .start = start_task, .cancel = cancel_task };
+		.task_size = sizeof(struct conn), .start = start_task, .drain = ignore_drain,
+		.cancel = cancel_task };
 	static const struct pool_owner owner = {
 		.has_room = ignore_news, .worker_sleeps = ignore_news, .worker_ended = ignore_news };
 	static struct conf conf = { .refs = 1 };

@@ -54,6 +54,12 @@ enum cp_handler_flags {
 	 * ended.
 	 */
 	CP_CLIENT_FIRST = 1u << 0,
+	/*
+	 * When the daemon begins to stop, every connection is woken as by cp_wake(), and a parked one is served anew,
+	 * so that the handler can look at cp_draining(). Without it a connection is told by nothing but ECANCELED,
+	 * after drain_timeout.
+	 */
+	CP_WAKE_AT_DRAIN = 1u << 1,
 };
 
 /* ---- what a handler says of itself ---------------------------------------------------------- */
@@ -321,7 +327,7 @@ enum cp_log_level {
 void cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The daemon is stopping: a handler whose work has no end of its own should come to one. */
+/* The daemon is stopping: a handler whose work has no end of its own should come to one (CP_WAKE_AT_DRAIN). */
 bool cp_draining(const struct cp_conn *conn);
 
 #pragma GCC visibility pop

@@ -56,7 +56,7 @@ struct generation {
 };
 
 static const struct pool_tasks session_tasks = {
-	.task_size = sizeof(struct session), .start = session_start, .cancel = session_cancel};
+	.task_size = sizeof(struct session), .start = session_start, .drain = session_drain, .cancel = session_cancel};
 
 /* ---- looking up what there is ----------------------------------------------------------- */
 

@@ -359,7 +359,7 @@ pool_close(struct pool *pool, bool draining)
 	queue_close(&pool->queue);
 	for (unsigned i = 0; i < pool->slots; i++) {
 		if (draining)
-			atomic_store_explicit(&pool->workers[i]->sched.draining, true, memory_order_relaxed);
+			worker_drain(pool->workers[i]);
 		worker_set_state(pool->workers[i], WORKER_CLOSING);
 	}
 }

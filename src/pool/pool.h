@@ -38,6 +38,8 @@ struct pool_tasks {
 	size_t task_size; /* of a task: its first member is a struct conn, the rest comes zeroed */
 	/* The conn is open. The task ends by sched->done(). */
 	void (*start)(struct sched *sched, struct conn *conn);
+	/* The daemon begins to stop. It may be over when this returns. */
+	void (*drain)(struct sched *sched, struct conn *conn);
 	/* End it now, for the reason given, whatever it does. It may be over when this returns. */
 	void (*cancel)(struct sched *sched, struct conn *conn, enum conn_end why);
 };

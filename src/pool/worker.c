@@ -188,6 +188,20 @@ cancel_task(void *task, void *arg)
 	worker->pool->tasks->cancel(&worker->sched, task, CONN_END_DRAIN);
 }
 
+static void
+drain_task(void *task, void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->pool->tasks->drain(&worker->sched, task);
+}
+
+static bool
+has_to_drain(const struct worker *worker)
+{
+	return !worker->has_drained && atomic_load(&worker->sched.draining);
+}
+
 /* ---- the thread ----------------------------------------------------------------------- */
 
 static bool
@@ -208,7 +222,7 @@ has_work(struct loop *loop, void *arg)
 	const struct pool *pool = worker->pool;
 
 	(void)loop;
-	if (is_over(worker) || atomic_load(&worker->cancelled) ||
+	if (is_over(worker) || atomic_load(&worker->cancelled) || has_to_drain(worker) ||
 		atomic_load(&worker->asked) != atomic_load(&worker->answered))
 		return true;
 	if (!worker->declined && queue_length(&pool->queue) > 0 && room_of(worker) > 0 &&
@@ -234,6 +248,10 @@ worker_run(struct worker *worker)
 		if (rc < 0)
 			log_error(LOG_EVENT_NONE, "pool '%s': worker %u: epoll_wait: %s", worker->pool->name,
 				worker->number, errmsg_errno(-rc));
+		if (has_to_drain(worker)) {
+			worker->has_drained = true;
+			slab_foreach(&worker->conns, drain_task, worker);
+		}
 		if (atomic_load(&worker->cancelled) && atomic_exchange(&worker->cancelled, false))
 			slab_foreach(&worker->conns, cancel_task, worker);
 	}
@@ -349,6 +367,14 @@ worker_is_turning(struct worker *worker)
 	atomic_store(&worker->asked, asked + 1);
 	loop_wake(&worker->sched.loop);
 	return true;
+}
+
+void
+worker_drain(struct worker *worker)
+{
+	CP_CHECK_MAGIC(worker, WORKER_MAGIC);
+	atomic_store(&worker->sched.draining, true);
+	loop_wake(&worker->sched.loop);
 }
 
 void

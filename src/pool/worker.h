@@ -39,6 +39,7 @@ struct worker {
 	_Atomic unsigned active;   /* connections it has; written by this thread */
 
 	/* This thread only. */
+	bool has_drained;   /* has told its connections that the daemon stops */
 	struct sched sched; /* but for what sched.h and loop.h give to others */
 	struct slab conns;  /* of pool->tasks->task_size each */
 	struct timer trim;  /* set: it has had no connection for a while, if that stays so */
@@ -51,6 +52,8 @@ struct worker {
 CP_MUST_CHECK int worker_start(struct pool *pool, unsigned number, uint64_t stack_bytes, struct worker **ret_worker);
 /* Main thread: the next step in its life; never back. */
 void worker_set_state(struct worker *worker, enum worker_state state);
+/* Main thread: the daemon begins to stop, and its connections are told so. */
+void worker_drain(struct worker *worker);
 /* Main thread: every connection that it has ends now, as drained. */
 void worker_cancel(struct worker *worker);
 /* Waits for the thread, which must have been told to end, and frees. Nulls the holder. */

@@ -89,6 +89,16 @@ static const struct acceptor_sink sink = {.has_room = sink_has_room, .submit = b
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
+/* What the handler says now is what it has time for: one who has pressed ^C does not wait for drain_timeout. */
+static void
+drain(void *slot, void *arg)
+{
+	struct session *session = slot;
+
+	(void)arg;
+	session_drain(&server.sched, &session->conn);
+}
+
 static void
 cancel(void *slot, void *arg)
 {
@@ -113,6 +123,7 @@ on_signal(struct loop *loop, struct watch *watch, uint32_t events)
 		_exit(1);
 	server.is_stopping = true;
 	atomic_store_explicit(&server.sched.draining, true, memory_order_relaxed);
+	slab_foreach(&server.sessions, drain, NULL);
 	slab_foreach(&server.sessions, cancel, NULL);
 }
 

@@ -338,16 +338,20 @@ session_on_task(struct loop *loop, struct task *task)
 }
 
 static void
-session_on_wake(struct loop *loop, struct task *task)
+wake(struct session *session)
 {
-	struct session *session = CP_CONTAINER_OF(task, struct session, wake);
-
-	(void)loop;
 	session->woken = true;
 	if (session->state != SESSION_WAITING)
 		return;
 	if (session->wait->what == WAIT_WAKE || session->wait->what == WAIT_INPUT_OR_WAKE)
 		session_run(session);
+}
+
+static void
+session_on_wake(struct loop *loop, struct task *task)
+{
+	(void)loop;
+	wake(CP_CONTAINER_OF(task, struct session, wake));
 }
 
 /* Ends it, whatever it does: a suspended handler is let run to its end, every call of it failing. */
@@ -448,13 +452,23 @@ session_on_timer(struct timer *timer)
 
 /* ---- for the pool ------------------------------------------------------------------------------------ */
 
+/* The daemon stops, and the handler wants to know. */
+static bool
+is_to_drain(const struct session *session)
+{
+	return (session->conn.from.route->handler->flags & CP_WAKE_AT_DRAIN) != 0 &&
+	       atomic_load_explicit(&session->sched->draining, memory_order_relaxed);
+}
+
 /* A handler whose client speaks first costs no stack until it has spoken; any other begins at once. */
 static void
 begin_serving(struct session *session)
 {
 	bool is_client_first = (session->conn.from.route->handler->flags & CP_CLIENT_FIRST) != 0;
 
-	if (is_client_first && !session->readable) {
+	/* It was queued when the daemon began to stop. */
+	session->woken = is_to_drain(session);
+	if (is_client_first && !session->readable && !session->woken) {
 		park(session);
 	} else {
 		session->readable = true;
@@ -515,6 +529,21 @@ session_start(struct sched *sched, struct conn *conn)
 		await_header(session);
 	else
 		begin_serving(session);
+}
+
+void
+session_drain(struct sched *sched, struct conn *conn)
+{
+	struct session *session = session_from(conn);
+
+	(void)sched;
+	/* What still reads a header begins with a look at it. */
+	if (!is_to_drain(session) || session->state == SESSION_HEADER)
+		return;
+	if (session->state == SESSION_PARKED)
+		session_run(session);
+	else
+		wake(session);
 }
 
 void

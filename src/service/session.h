@@ -10,13 +10,13 @@
  *   NEW, HEADER -> PARKED       the handler waits for the client to speak (CP_CLIENT_FIRST, CP_PARK): no stack
  *               -> RUNNING      serve() is on the worker now
  *   HEADER      -> OVER         the header was none that we take
- *   PARKED      -> RUNNING      session_on_event: input, or the end of it
+ *   PARKED      -> RUNNING      session_on_event: input, or the end of it; session_drain
  *   RUNNING     -> WAITING      a cp_ call waits for a descriptor, a wake-up or its deadline: the fiber is suspended
  *               -> YIELDED      it, or the next serve(), runs on in the worker's next turn: the others come first
  *               -> PARKED
  *               -> RELAYING     the handler gave the connection and another one to the engine: no stack
  *               -> LINGERING    the handler is done; what was sent is delivered, what the client still sends is drained
- *   WAITING     -> RUNNING      session_on_event, session_on_timer, session_on_wake, session_cancel
+ *   WAITING     -> RUNNING      session_on_event, session_on_timer, session_on_wake, session_drain, session_cancel
  *   YIELDED     -> RUNNING      session_on_task
  *   RELAYING    -> LINGERING    the server has ended, the client has not
  *   any but RUNNING, and with no fiber -> OVER: everything is given back by sched->done()
@@ -80,6 +80,8 @@ struct session {
 
 /* pool_tasks.start: conn is the head of a zeroed session. Worker, not on a fiber. */
 void session_start(struct sched *sched, struct conn *conn);
+/* pool_tasks.drain: wakes the handler if it has asked for that. Worker, not on a fiber. */
+void session_drain(struct sched *sched, struct conn *conn);
 /* pool_tasks.cancel. Worker, not on a fiber. */
 void session_cancel(struct sched *sched, struct conn *conn, enum conn_end why);
 

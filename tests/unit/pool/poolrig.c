@@ -133,6 +133,14 @@ start_task(struct sched *sched, struct conn *conn)
 }
 
 static void
+drain_task(struct sched *sched, struct conn *conn)
+{
+	(void)sched;
+	(void)conn;
+	note(&rig.drained);
+}
+
+static void
 cancel_task(struct sched *sched, struct conn *conn, enum conn_end why)
 {
 	(void)sched;
@@ -141,7 +149,7 @@ cancel_task(struct sched *sched, struct conn *conn, enum conn_end why)
 }
 
 const struct pool_tasks rig_tasks = {
-	.task_size = sizeof(struct rig_task), .start = start_task, .cancel = cancel_task};
+	.task_size = sizeof(struct rig_task), .start = start_task, .drain = drain_task, .cancel = cancel_task};
 
 /* ---- the owner's hooks [any thread] ------------------------------------------ */
 

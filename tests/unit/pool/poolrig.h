@@ -64,6 +64,7 @@ struct rig {
 	unsigned most_running;
 	unsigned started;
 	unsigned done;
+	unsigned drained;
 	unsigned cancelled;
 	unsigned sleeps;
 	unsigned rooms;

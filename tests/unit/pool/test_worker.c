@@ -80,8 +80,7 @@ START_TEST(no_thread_starts_nothing)
 	rig.settings.workers = 3;
 	for (unsigned n = 1; n <= 3; n++) {
 		fail_thread_after = n;
-		ck_assert_int_eq(
-			pool_new(&rig.settings, &rig_tasks, &rig.owner, &rig.loop, &rig.pool), -EAGAIN);
+		ck_assert_int_eq(pool_new(&rig.settings, &rig_tasks, &rig.owner, &rig.loop, &rig.pool), -EAGAIN);
 		expect_nothing_started();
 	}
 	fail_thread_after = 0;
@@ -279,6 +278,23 @@ START_TEST(retiring_worker_finishes_what_it_has)
 }
 END_TEST
 
+/* Also one that retires, which sleeps until its last connection has ended. */
+START_TEST(draining_worker_tells_every_connection_once)
+{
+	rig_new_pool();
+	for (unsigned i = 0; i < 20; i++)
+		rig_serve(i % 2 == 0 ? RIG_HOLD : RIG_FIBER);
+	if (_i == 1)
+		worker_set_state(only_worker(), WORKER_RETIRING);
+	worker_drain(only_worker());
+	rig_await(&rig.drained, 20);
+	worker_drain(only_worker());
+	worker_cancel(only_worker());
+	rig_await(&rig.done, 20);
+	ck_assert_uint_eq(rig_read(&rig.drained), 20);
+}
+END_TEST
+
 START_TEST(cancelled_worker_ends_every_connection)
 {
 	rig_new_pool();
@@ -325,6 +341,7 @@ main(void)
 	tcase_add_test(tcase, worker_without_connections_ends_when_told);
 	tcase_add_test(tcase, state_never_goes_back);
 	tcase_add_test(tcase, retiring_worker_finishes_what_it_has);
+	tcase_add_loop_test(tcase, draining_worker_tells_every_connection_once, 0, 2);
 	tcase_add_test(tcase, cancelled_worker_ends_every_connection);
 	tcase_add_test(tcase, fibers_are_freed_with_their_worker);
 	return rig_run(suite);

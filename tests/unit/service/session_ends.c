@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_ends.c - time-outs, cancelling and resets, in every state that a session can be in.
+ * session_ends.c - time-outs, drains, cancelling and resets, in every state that a session can be in.
  *
  * One handler does what the test tells it; what its calls returned is kept.
  */
@@ -35,6 +35,7 @@ reset_notes(void)
 {
 	first_error = second_error = 0;
 	calls = 0;
+	atomic_store(&rig_sched.draining, false);
 }
 
 /* ---- handlers --------------------------------------------------------------------- */
@@ -483,6 +484,109 @@ START_TEST(a_unix_client_that_leaves_its_reply_unread_resets)
 }
 END_TEST
 
+/* ---- the daemon begins to stop ------------------------------------------------------- */
+
+static bool parks;
+
+/* Waits in one of three ways; goes when the daemon does, and says what its wait returned. */
+static int
+serve_until_drain(struct cp_conn *conn)
+{
+	char buf[8];
+	int ready = 0;
+
+	for (calls++; !cp_draining(conn);) {
+		if (parks)
+			return cp_recv(conn, buf, sizeof(buf)) < 0 ? -1 : CP_PARK;
+		ready = calls > 1 ? cp_sleep(conn, -1) : cp_wait(conn, -1);
+		if (ready < 0)
+			return -1;
+	}
+	return cp_printf(conn, "bye %d", ready) < 0 ? -1 : CP_DONE;
+}
+
+static const struct cp_handler drains = {
+	.abi = CP_HANDLER_ABI, .name = "drains", .flags = CP_WAKE_AT_DRAIN, .serve = serve_until_drain};
+static const struct cp_handler parks_and_drains = {.abi = CP_HANDLER_ABI,
+	.name = "drains",
+	.flags = CP_WAKE_AT_DRAIN | CP_CLIENT_FIRST,
+	.serve = serve_until_drain};
+/* It reads first, and asks afterwards. */
+static int
+serve_reader_then_drain(struct cp_conn *conn)
+{
+	char byte;
+
+	if (cp_recv(conn, &byte, 1) <= 0)
+		return -1;
+	return cp_sleep(conn, 1000) == 1 && cp_send(conn, "woken", 5) == 5 ? CP_DONE : -1;
+}
+
+static const struct cp_handler reader_then_drains = {
+	.abi = CP_HANDLER_ABI, .name = "drains", .flags = CP_WAKE_AT_DRAIN, .serve = serve_reader_then_drain};
+static const struct cp_handler ignores_drains = {.abi = CP_HANDLER_ABI, .name = "ignores", .serve = serve_until_drain};
+
+static void
+begin_drain(void)
+{
+	atomic_store(&rig_sched.draining, true);
+	session_drain(&rig_sched, &served.session->conn);
+}
+
+/* In cp_wait(), in cp_sleep(), parked. */
+START_TEST(a_drain_wakes_one_that_wants_to_know)
+{
+	parks = _i == 2;
+	calls = _i == 1 ? 1 : 0;
+	served_open(&served, parks ? &parks_and_drains : &drains, "");
+	rig_turn_some();
+	begin_drain();
+	served_expect(&served, parks ? "bye 0" : _i == 1 ? "bye 1" : "bye 2");
+	served_close(&served);
+	served_finish(&served);
+	served_expect_end(&served, CONN_END_SERVICE);
+}
+END_TEST
+
+START_TEST(a_drain_is_nothing_to_one_that_did_not_ask)
+{
+	parks = false;
+	served_open(&served, &ignores_drains, "");
+	begin_drain();
+	rig_turn_some();
+	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
+	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
+	served_expect_end(&served, CONN_END_DRAIN);
+}
+END_TEST
+
+START_TEST(a_drain_while_it_waits_for_input_ends_its_next_wait)
+{
+	parks = false;
+	served_open(&served, &reader_then_drains, "");
+	begin_drain();
+	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
+	served_send(&served, "x");
+	rig_turn();
+	served_expect(&served, "woken");
+	served_close(&served);
+	served_finish(&served);
+}
+END_TEST
+
+/* Out of the queue, or behind a header that came late: its client may have nothing to say. */
+START_TEST(one_that_begins_while_the_daemon_stops_is_served_at_once)
+{
+	parks = true;
+	atomic_store(&rig_sched.draining, true);
+	served_open(&served, &parks_and_drains, "");
+	served_expect(&served, "bye 0");
+	served_close(&served);
+	rig_pass_ms(LINGER_GLANCE_MS);
+	served_expect_end(&served, CONN_END_SERVICE);
+}
+END_TEST
+
 static TCase *
 ends_case(Suite *suite, const char *name)
 {
@@ -515,6 +619,11 @@ add_ends(Suite *suite)
 	tcase_add_test(tc, cancel_ends_one_that_yielded_on_its_fiber);
 	tcase_add_test(tc, cancel_ends_one_that_yielded_between_two_calls);
 	tcase_add_loop_test(tc, cancel_ends_one_that_lingers_and_keeps_its_end, 0, 2);
+	tc = ends_case(suite, "drains");
+	tcase_add_loop_test(tc, a_drain_wakes_one_that_wants_to_know, 0, 3);
+	tcase_add_test(tc, a_drain_is_nothing_to_one_that_did_not_ask);
+	tcase_add_test(tc, a_drain_while_it_waits_for_input_ends_its_next_wait);
+	tcase_add_test(tc, one_that_begins_while_the_daemon_stops_is_served_at_once);
 	tc = ends_case(suite, "resets");
 	tcase_add_test(tc, a_reset_ends_one_that_is_parked);
 	tcase_add_test(tc, a_reset_ends_a_wait_to_read);
