@@ -150,6 +150,15 @@ struct conf_service {
 	void *options;                    /* group->size bytes, filled by its rows; owned */
 };
 
+/* In messages, and SERVICE= of records: of a module what its handler calls itself. Valid while the config is. */
+static inline const char *
+conf_service_name(const struct conf_service *service)
+{
+	const char *own = service->group != NULL ? service->group->service_name : NULL;
+
+	return own != NULL ? own : service->type->name;
+}
+
 struct conf_listener {
 	char *name;
 	struct option_addresses addresses; /* at least one */

@@ -85,6 +85,7 @@ struct option_group {
 	const char *help;
 	const struct option *options; /* NULL: none */
 	size_t size;                  /* of the structure that the rows fill */
+	const char *service_name;     /* of a service's: what it calls itself, when that is not its type's name */
 };
 
 /* ---- rows: OPT_xxx(struct, field, "name", …) ------------------------------------ */

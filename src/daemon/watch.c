@@ -87,7 +87,7 @@ name_listener(const struct daemon *daemon, uint64_t number, const char **ret_ser
 
 		if (listener->number != number)
 			continue;
-		*ret_service = listener->route->rule->service.type->name;
+		*ret_service = conf_service_name(&listener->route->rule->service);
 		return listener->name;
 	}
 	return "(removed)";

@@ -232,7 +232,7 @@ write_record(const struct conn *conn, uint64_t now_ns, struct log_record *record
 		program != NULL ? program->text : "");
 	log_record_add(record, "CONNECTION", "%llu", (unsigned long long)conn->from.id);
 	log_record_add(record, "LISTENER", "%s", route->listener->name);
-	log_record_add(record, "SERVICE", "%s", route->rule->service.type->name);
+	log_record_add(record, "SERVICE", "%s", conf_service_name(&route->rule->service));
 	log_record_add(record, "POOL", "%s", route->rule->pool_name);
 	log_record_add(record, "WORKER", "%u", conn->worker);
 	log_record_add(record, "CLIENT", "%s", client);

@@ -157,7 +157,7 @@ cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...
 		route->listener->name, (unsigned long long)session->conn.from.id, text);
 	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)session->conn.from.id);
 	log_record_add(&record, "LISTENER", "%s", route->listener->name);
-	log_record_add(&record, "SERVICE", "%s", route->rule->service.type->name);
+	log_record_add(&record, "SERVICE", "%s", conf_service_name(&route->rule->service));
 	log_record_add(&record, "CLIENT", "%s", conn_describe_client(&session->conn, client));
 	log_record_commit(&record);
 	errno = saved_errno;
