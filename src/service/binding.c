@@ -108,7 +108,10 @@ configure(struct binding *binding, const void *settings, struct errmsg *err)
 	binding->data = NULL;
 	errno = 0;
 	if (handler->configure(settings, &binding->data, &error) < 0) {
-		errmsg_set(err, "%s", error.text[0] != '\0' ? error.text : errmsg_errno(errno));
+		if (error.text[0] == '\0')
+			cp_error_set(&error, "%s",
+				errno != 0 ? errmsg_errno(errno) : "its configure() refused and did not say why");
+		errmsg_set(err, "%s", error.text);
 		return -EINVAL;
 	}
 	binding->is_configured = true;

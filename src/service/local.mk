@@ -12,6 +12,7 @@ src_service_libservice_a_SOURCES = \
 	src/service/exec_wait.c src/service/exec_wait.h \
 	src/service/http_head.c src/service/http_head.h \
 	src/service/module.c src/service/module.h \
+	src/service/module_elf.c src/service/module_elf.h \
 	src/service/module_file.c src/service/module_file.h \
 	src/service/module_options.c src/service/module_options.h \
 	src/service/needs.c src/service/needs.h \

@@ -21,6 +21,7 @@
 #include "base/errmsg.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "connpoold/handler.h"
@@ -32,6 +33,8 @@
 /* Where the handler's settings begin, in the structure that a section fills: after ours, fit for any type. */
 #define SETTINGS_OFFSET 16
 #define COUNTERS_MAX 256
+#define FLAGS_KNOWN ((unsigned)CP_CLIENT_FIRST | (unsigned)CP_WAKE_AT_DRAIN)
+#define LIBRARY_NAME_MAX 64
 
 _Static_assert(sizeof(struct module_section) <= SETTINGS_OFFSET, "ours comes first");
 _Static_assert(_Alignof(max_align_t) <= SETTINGS_OFFSET, "the settings may begin there");
@@ -99,7 +102,38 @@ module_of(const struct option_group *group)
 	return module;
 }
 
+/* What the loader knows it by. */
+static void
+library_name(const struct module *module, char name[LIBRARY_NAME_MAX])
+{
+	snprintf(name, LIBRARY_NAME_MAX, "/proc/self/fd/%d", module->file.fd);
+}
+
 /* ---- its life ---------------------------------------------------------------------------- */
+
+/*
+ * The loader may keep what it was told to close: a library in C++ with symbols of which there is one a process
+ * (STB_GNU_UNIQUE), or one that was linked with -z nodelete. Then its name stays taken, and with it the descriptor:
+ * else the next module of that number would be this one again.
+ */
+static void
+unmap_library(struct module *module)
+{
+	char name[LIBRARY_NAME_MAX];
+	void *kept;
+
+	dlclose(module->library);
+	library_name(module, name);
+	kept = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+	if (kept == NULL)
+		return;
+	dlclose(kept);
+	module->file.fd = -1;
+	log_notice(LOG_EVENT_NONE,
+		"service '%s': its module stays in memory, because it can't be unloaded; in C++ -fno-gnu-unique may "
+		"help",
+		module->group.service_name != NULL ? module->group.service_name : "?");
+}
 
 static void
 module_free(struct module **holder)
@@ -109,9 +143,9 @@ module_free(struct module **holder)
 	*holder = NULL;
 	if (module == NULL)
 		return;
-	module_options_free(&module->group);
 	if (module->library != NULL)
-		dlclose(module->library);
+		unmap_library(module);
+	module_options_free(&module->group);
 	module_file_close(&module->file);
 	module->magic = 0;
 	mem_free(module);
@@ -190,9 +224,9 @@ loader_words(const char *name)
 static int
 map_library(struct module *module, struct errmsg *err)
 {
-	char name[64];
+	char name[LIBRARY_NAME_MAX];
 
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", module->file.fd);
+	library_name(module, name);
 	/* All symbols now: one that is missing must not show when the first client comes. */
 	module->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
 	if (module->library == NULL) {
@@ -208,44 +242,84 @@ map_library(struct module *module, struct errmsg *err)
 }
 
 static int
+check_abi(unsigned abi, struct errmsg *err)
+{
+	if (abi == CP_HANDLER_ABI)
+		return 0;
+	errmsg_set(err,
+		"it was compiled for ABI %u of connpoold/handler.h, this is ABI %u: compile it with the header of "
+		"connpoold %s",
+		abi, CP_HANDLER_ABI, PACKAGE_VERSION);
+	return -EINVAL;
+}
+
+/* Before any code of it runs, and before the loader misses a call that is not ours to have. */
+static int
+check_abi_of_file(const struct module_file *file, struct errmsg *err)
+{
+	uint32_t abi;
+
+	if (module_file_read_number(file, SYMBOL, &abi) < 0)
+		return 0;
+	return check_abi(abi, err);
+}
+
+/* NULL: nothing is wrong with them. */
+static const char *
+fault_of_counters(const char *const *counters)
+{
+	unsigned count = 0;
+
+	for (; counters != NULL && counters[count] != NULL; count++) {
+		if (count == COUNTERS_MAX)
+			return "its list of counters does not end with NULL";
+		if (!module_options_is_name(counters[count]))
+			return "the name of a counter is not made of small letters, digits and '_'";
+	}
+	return NULL;
+}
+
+static int
 check_handler(const struct cp_handler *handler, struct errmsg *err)
 {
-	unsigned counters = 0;
+	/* Again, for a file that could not be asked. */
+	int rc = check_abi(handler->abi, err);
+	const char *fault;
 
-	if (handler->abi != CP_HANDLER_ABI) {
-		errmsg_set(err,
-			"it was compiled for ABI %u of connpoold/handler.h, this is ABI %u: compile it with the "
-			"header of connpoold %s",
-			handler->abi, CP_HANDLER_ABI, PACKAGE_VERSION);
-		return -EINVAL;
-	}
-	while (handler->counters != NULL && counters < COUNTERS_MAX && handler->counters[counters] != NULL)
-		counters++;
+	if (rc < 0)
+		return rc;
+	fault = fault_of_counters(handler->counters);
 	if (handler->name == NULL || handler->name[0] == '\0')
-		errmsg_set(err, "its handler has no name");
+		fault = "its handler has no name";
 	else if (handler->serve == NULL)
-		errmsg_set(err, "its handler has no serve()");
-	else if (counters == COUNTERS_MAX)
-		errmsg_set(err, "its list of counters does not end with NULL");
+		fault = "its handler has no serve()";
+	else if ((handler->flags & ~FLAGS_KNOWN) != 0)
+		fault = "its handler has flags that this connpoold does not know";
 	else if (handler->worker_end != NULL && handler->worker_start == NULL)
-		errmsg_set(err, "its handler has worker_end() and no worker_start()");
-	else
+		fault = "its handler has worker_end() and no worker_start()";
+	if (fault == NULL)
 		return 0;
+	errmsg_set(err, "%s", fault);
 	return -EINVAL;
 }
 
 static int
 module_load(struct module *module, struct errmsg *err)
 {
-	int rc = map_library(module, err);
+	int rc = check_abi_of_file(&module->file, err);
 
+	if (rc == 0)
+		rc = map_library(module, err);
 	if (rc == 0)
 		rc = check_handler(module->handler, err);
 	if (rc == 0)
 		rc = module_options_make(module_option_rows, module->handler, SETTINGS_OFFSET, &module->group, err);
+	if (rc < 0)
+		return rc;
 	module->group.path = "service module";
 	module->group.help = "What a module may be told.";
-	return rc;
+	module->group.service_name = module->handler->name;
+	return 0;
 }
 
 /* Takes the file. */
@@ -283,10 +357,8 @@ beside(const char *conf_path, const char *value)
 {
 	const char *slash = strrchr(conf_path, '/');
 
-	if (value[0] == '/')
+	if (value[0] == '/' || slash == NULL)
 		return mem_strdup(value);
-	if (slash == NULL)
-		return mem_printf("./%s", value);
 	return mem_printf("%.*s/%s", (int)(slash - conf_path), conf_path, value);
 }
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,9 +18,13 @@
 
 #include "base/errmsg.h"
 #include "base/fdutil.h"
+#include "service/module_elf.h"
 
 #define COPY_BYTES (32 * 1024)
 #define MODULE_BYTES_MAX ((size_t)256 << 20)
+/* Of memfd_create(2), newer than some libc: it will not be run by execve(2). Where vm.memfd_noexec = 2 it must be said.
+ */
+#define NOEXEC_SEAL 0x0008U
 
 /* ---- looking ------------------------------------------------------------------------ */
 
@@ -34,46 +37,27 @@ map_file(const struct module_file *file)
 	return map != MAP_FAILED ? map : NULL;
 }
 
-static bool
-is_whole(const unsigned char *bytes, size_t size)
-{
-	ElfW(Ehdr) header;
-
-	if (size < sizeof(header))
-		return false;
-	memcpy(&header, bytes, sizeof(header));
-	if (header.e_phoff > size || header.e_phentsize != sizeof(ElfW(Phdr)))
-		return false;
-	for (unsigned i = 0; i < header.e_phnum; i++) {
-		ElfW(Phdr) segment;
-		size_t place = (size_t)header.e_phoff + i * sizeof(segment);
-
-		if (size - sizeof(header) < sizeof(segment) || place > size - sizeof(segment))
-			return false;
-		memcpy(&segment, bytes + place, sizeof(segment));
-		if (segment.p_type != PT_LOAD)
-			continue;
-		if (segment.p_offset > size || segment.p_filesz > size - segment.p_offset)
-			return false;
-	}
-	return true;
-}
-
 static int
 check_elf(const struct module_file *file, struct errmsg *err)
 {
 	unsigned char *bytes = map_file(file);
-	int rc = 0;
+	int rc = module_elf_check(bytes, bytes != NULL ? file->size : 0, err);
 
-	if (bytes == NULL || file->size < SELFMAG || memcmp(bytes, ELFMAG, SELFMAG) != 0) {
-		errmsg_set(err, "is not a shared object (ELF)");
-		rc = -ENOEXEC;
-	} else if (!is_whole(bytes, file->size)) {
-		errmsg_set(err, "is not whole: its end is missing (is it just being copied?)");
-		rc = -ENOEXEC;
-	}
 	if (bytes != NULL)
 		munmap(bytes, file->size);
+	return rc;
+}
+
+int
+module_file_read_number(const struct module_file *file, const char *variable, uint32_t *ret_number)
+{
+	unsigned char *bytes = map_file(file);
+	int rc;
+
+	if (bytes == NULL)
+		return -ENOENT;
+	rc = module_elf_read_number(bytes, file->size, variable, ret_number);
+	munmap(bytes, file->size);
 	return rc;
 }
 
@@ -165,8 +149,12 @@ static int
 new_copy(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	int fd = memfd_create(slash != NULL ? slash + 1 : path, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const char *name = slash != NULL ? slash + 1 : path;
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
 
+	/* Linux before 6.3 does not know the flag. */
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/defs.h"
 
@@ -27,6 +28,9 @@ struct module_file {
 CP_MUST_CHECK int module_file_copy(const char *path, struct module_file *ret_file, struct errmsg *err);
 /* Accepts one without a descriptor. */
 void module_file_close(struct module_file *file);
+
+/* As module_elf_read_number(). */
+CP_MUST_CHECK int module_file_read_number(const struct module_file *file, const char *variable, uint32_t *ret_number);
 
 /* The same bytes? False too when one of them can't be looked at. */
 bool module_file_is_equal(const struct module_file *a, const struct module_file *b);

@@ -45,8 +45,8 @@ static const struct {
 
 /* ---- looking ------------------------------------------------------------------------ */
 
-static bool
-is_option_name(const char *name)
+bool
+module_options_is_name(const char *name)
 {
 	size_t length = strlen(name);
 
@@ -58,7 +58,7 @@ is_option_name(const char *name)
 static const char *
 fault_of(const struct cp_option *option, size_t settings_size)
 {
-	if (!is_option_name(option->name))
+	if (!module_options_is_name(option->name))
 		return "its name is not made of small letters, digits and '_'";
 	if ((unsigned)option->type < CP_OPTION_BOOL || (unsigned)option->type >= CP_COUNT(kinds))
 		return "it is of a type that there is not";

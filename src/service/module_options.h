@@ -7,6 +7,7 @@
 #ifndef CP_SERVICE_MODULE_OPTIONS_H
 #define CP_SERVICE_MODULE_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/defs.h"
@@ -23,6 +24,8 @@ struct option_group;
  */
 CP_MUST_CHECK int module_options_make(const struct option *base, const struct cp_handler *handler, size_t offset,
 	struct option_group *ret_group, struct errmsg *err);
+/* As the names of options and of counters are made. */
+bool module_options_is_name(const char *name);
 /* Frees the rows. Accepts a zeroed group. Any thread. */
 void module_options_free(struct option_group *group);
 

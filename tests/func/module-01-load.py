@@ -106,6 +106,9 @@ def test_dump_shows_the_modules_options_and_can_be_read_again():
 
 def test_faults_are_errors_with_their_line():
     for name, words in (("abi", r"it was compiled for ABI \d+ of connpoold/handler.h, this is ABI \d+"),
+                        ("object", r"is an object file, no shared object: link it \(cc -shared\)"),
+                        ("flags", r"its handler has flags that this connpoold does not know"),
+                        ("counters", r"the name of a counter is not made of small letters"),
                         ("symbol", r'it has no symbol "connpoold_handler"'),
                         ("undefined", r"cannot load it: undefined symbol: there_is_no_such_call"),
                         ("serve", r"its handler has no serve\(\)"),
@@ -212,6 +215,34 @@ def test_an_unchanged_module_is_not_loaded_twice():
         expect_equal(mapped_copies(daemon), 1, "copies mapped")
         # The reserve is taken back after the line in the log.
         eventually(lambda: daemon.fd_count() == fds, lambda: f"{fds} descriptors; there are {daemon.fd_count()}")
+
+
+def test_a_module_that_can_not_be_unloaded_is_replaced_all_the_same():
+    with Daemon(wait_ready=False, listeners='{ name = "x"; address = "tcp:127.0.0.1:0"; service = "echo"; }') as daemon:
+        daemon.wait_ready()
+        path = daemon.dir + "/m.so"
+        replies = []
+        for name in ("kept-one", "kept-two", "probe-one", "kept-two", "kept-one"):
+            shutil.copyfile(module(name), path)
+            expect_match(r"reloaded: ", daemon.reload(listeners=listener(path)), "the log")
+            with daemon.connect("m") as client:
+                replies.append(ask(client, "reply"))
+        expect_equal(replies, ["one", "two", "one", "two", "one"], "replies")
+        daemon.wait_log(r"service 'probe': its module stays in memory, because it can't be unloaded")
+
+
+def test_configure_is_undone_when_a_later_one_refuses():
+    probe = module("probe-one")
+    with tempfile.TemporaryDirectory() as folder:
+        trace = f'trace = "{folder}/trace";'
+        both = [listener(probe, trace, name="a"), listener(probe, trace, name="b")]
+        with Daemon(listeners=",\n".join(both)) as daemon:
+            expect_equal(trace_of(folder + "/trace"), ["one configure"] * 2, "at the start")
+            both[1] = listener(probe, trace + ' refuse = "no";', name="b")
+            expect_match(r"reload failed", daemon.reload(listeners=",\n".join(both)), "the log")
+            expect_equal(trace_of(folder + "/trace"), ["one configure"] * 3 + ["one release"], "a reload refused")
+            daemon.stop()
+            expect_equal(trace_of(folder + "/trace")[4:], ["one release"] * 2, "the end")
 
 
 def test_modules_change_under_load():

@@ -9,7 +9,8 @@ extern int there_is_no_such_call(struct cp_conn *conn);
 __attribute__((unused)) static int
 serve(struct cp_conn *conn)
 {
-#ifdef FAULT_UNDEFINED
+#if defined(FAULT_UNDEFINED) || defined(FAULT_ABI)
+	/* A later header has calls that an earlier one does not know: it is not they that are missing. */
 	return there_is_no_such_call(conn);
 #else
 	return conn != NULL ? CP_DONE : -1;
@@ -19,6 +20,10 @@ serve(struct cp_conn *conn)
 #ifdef FAULT_TABLE
 static const struct cp_option options[] = {
 	{"Greeting", CP_OPTION_STRING, 0, NULL, false, 0, 0, NULL, "A name that is none."}, CP_OPT_END};
+#endif
+
+#ifdef FAULT_COUNTERS
+static const char *const counters[] = {"good", "not so good", NULL};
 #endif
 
 #ifdef FAULT_SYMBOL
@@ -39,6 +44,12 @@ const struct cp_handler connpoold_handler = {
 #ifdef FAULT_TABLE
 	.options = options,
 	.settings_size = sizeof(char *),
+#endif
+#ifdef FAULT_FLAGS
+	.flags = CP_CLIENT_FIRST | 1u << 31,
+#endif
+#ifdef FAULT_COUNTERS
+	.counters = counters,
 #endif
 #ifndef FAULT_SERVE
 	.serve = serve,

@@ -2,11 +2,16 @@
 # Shared objects for the tests: what a module is built with, no more; the sanitizers' flags too, where the daemon has them.
 TEST_MODULES = \
 	tests/modules/broken-abi.so \
+	tests/modules/broken-counters.so \
+	tests/modules/broken-flags.so \
+	tests/modules/broken-object.so \
 	tests/modules/broken-serve.so \
 	tests/modules/broken-symbol.so \
 	tests/modules/broken-table.so \
 	tests/modules/broken-undefined.so \
 	tests/modules/example.so \
+	tests/modules/kept-one.so \
+	tests/modules/kept-two.so \
 	tests/modules/probe-one.so \
 	tests/modules/probe-two.so
 EXTRA_DIST += tests/modules/broken.c tests/modules/plusplus.cc tests/modules/probe.c
@@ -21,8 +26,19 @@ tests/modules/probe-one.so: tests/modules/probe.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DREPLY='"one"' -o $@ $(top_srcdir)/tests/modules/probe.c
 tests/modules/probe-two.so: tests/modules/probe.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DREPLY='"two"' -o $@ $(top_srcdir)/tests/modules/probe.c
+# What the loader keeps, whoever closes it: in C++ that is soon done.
+tests/modules/kept-one.so: tests/modules/probe.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -Wl,-z,nodelete -DREPLY='"one"' -o $@ $(top_srcdir)/tests/modules/probe.c
+tests/modules/kept-two.so: tests/modules/probe.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -Wl,-z,nodelete -DREPLY='"two"' -o $@ $(top_srcdir)/tests/modules/probe.c
 tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ABI -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-counters.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_COUNTERS -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-flags.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_FLAGS -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-object.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(CC) -I$(top_srcdir)/include $(AM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -fPIC -c -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-serve.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_SERVE -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-symbol.so: tests/modules/broken.c $(HANDLER_H)

@@ -3,7 +3,7 @@
  * probe.c - a module that says what it was told and what was done to it. Built twice, with two answers, as one file and
  * the one that replaces it.
  *
- * Commands, a line each: reply, settings, worker, count, fail, leave.
+ * Commands, a line each: reply, settings, worker, count, log, fail, leave.
  */
 #include <connpoold/handler.h>
 
@@ -160,6 +160,9 @@ serve(struct cp_conn *conn)
 	} else if (strcmp(command, "count\n") == 0) {
 		cp_count(conn, COUNTED_CONNECTIONS, 40);
 		n = cp_printf(conn, "counted\n");
+	} else if (strcmp(command, "log\n") == 0) {
+		cp_log(conn, CP_LOG_NOTICE, "was told to");
+		n = cp_printf(conn, "logged\n");
 	} else if (strcmp(command, "leave\n") == 0) {
 		return CP_DONE;
 	} else {

@@ -4,7 +4,7 @@
 import os
 import shutil
 
-from boxlib import UNIT, cpharness, expect, expect_equal, expect_match, main, service, shared
+from boxlib import Journal, UNIT, cpharness, expect, expect_equal, expect_match, main, service, shared
 
 LIMIT = 1.5
 
@@ -49,6 +49,11 @@ def test_modules_are_loaded_in_the_sandbox():
         # A relative path that is not beside the configuration is one in LIBDIR/connpoold.
         expect_equal(box.run(["connpool-client", "send", "tcp:127.0.0.1:7007", "reply"]).stdout.strip(), answer,
                      f"answer of {name}")
+    with Journal(box) as journal:
+        box.run(["connpool-client", "send", "tcp:127.0.0.1:7007", "log"])
+        line = journal.wait(lambda record: "was told to" in record.get("MESSAGE", ""), "what the handler has logged")
+        closed = journal.wait_for("CONNECTION_CLOSED")
+    expect_equal((line["SERVICE"], closed["SERVICE"]), ("probe", "probe"), "whose records they are")
 
 
 main(globals())

@@ -35,7 +35,7 @@ configure(const void *settings, void **ret_state, struct cp_error *error)
 	note("configure");
 	if (configure_result == -1)
 		return cp_error_set(error, "no %s", (const char *)settings);
-	errno = EACCES;
+	errno = configure_result == -2 ? EACCES : 0;
 	if (configure_result < 0)
 		return -1;
 	*ret_state = calls;
@@ -153,9 +153,12 @@ START_TEST(what_configure_says_is_passed_on)
 	configure_result = -2;
 	ck_assert_int_eq(binding_new(&whole, "bread", "web", &state, &err), -EINVAL);
 	ck_assert_str_eq(err.text, errmsg_errno(EACCES));
+	configure_result = -3;
+	ck_assert_int_eq(binding_new(&whole, "bread", "web", &state, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "its configure() refused and did not say why");
 	ck_assert_ptr_null(state.owner);
 	/* What was not made is not given back. */
-	ck_assert_str_eq(calls, "configure configure ");
+	ck_assert_str_eq(calls, "configure configure configure ");
 }
 END_TEST
 

@@ -94,6 +94,33 @@ START_TEST(one_after_the_other_is_another)
 }
 END_TEST
 
+/* The loader keeps it: its name must not become that of another one, which would be the first one's code. */
+START_TEST(one_that_can_not_be_unloaded_is_not_taken_for_the_next)
+{
+	const struct option_group *group = load(built("kept-one"));
+	struct conf_service service = {.group = group};
+	const struct cp_handler *first = module_handler(&service);
+
+	module_retract(&group);
+	service.group = group = load(built("kept-two"));
+	ck_assert_ptr_ne(module_handler(&service), first);
+	module_retract(&group);
+}
+END_TEST
+
+START_TEST(a_service_is_called_as_its_handler_is)
+{
+	struct conf_service_type type = {.name = "module"};
+	const struct option_group *group = load(built("probe-one"));
+	struct conf_service service = {.type = &type, .group = group};
+
+	ck_assert_str_eq(conf_service_name(&service), "probe");
+	service.group = &type.group;
+	ck_assert_str_eq(conf_service_name(&service), "module");
+	module_retract(&group);
+}
+END_TEST
+
 START_TEST(nothing_is_left_of_one_that_was_let_go)
 {
 	const struct option_group *group = load(built("probe-one"));
@@ -118,6 +145,9 @@ START_TEST(faults_come_with_the_path_and_the_loaders_words)
 		"broken-undefined.so: cannot load it: undefined symbol: there_is_no_such_call");
 	expect_refused("x.conf", built("broken-table"), "broken-table.so: its option \"Greeting\": its name");
 	expect_refused("x.conf", built("broken-serve"), "broken-serve.so: its handler has no serve()");
+	expect_refused("x.conf", built("broken-flags"), "its handler has flags that this connpoold does not know");
+	expect_refused("x.conf", built("broken-counters"), "the name of a counter is not made of small letters");
+	expect_refused("x.conf", built("broken-object"), "is an object file, no shared object: link it");
 }
 END_TEST
 
@@ -131,7 +161,7 @@ START_TEST(a_relative_path_begins_beside_the_config_file)
 	ck_assert_int_eq(module_extend(conf_path, "m.so", &group, NULL), 0);
 	module_retract(&group);
 	expect_refused(conf_path, "none.so", "/none.so: cannot open: No such file");
-	expect_refused("x.conf", "none.so", "./none.so: cannot open: No such file");
+	expect_refused("x.conf", "none.so", "none.so: cannot open: No such file");
 }
 END_TEST
 
@@ -144,8 +174,13 @@ main(void)
 	tcase_add_test(tc, a_module_brings_its_handler_and_its_options);
 	tcase_add_test(tc, the_same_bytes_are_one_module);
 	tcase_add_test(tc, one_after_the_other_is_another);
+	tcase_add_test(tc, a_service_is_called_as_its_handler_is);
 	tcase_add_test(tc, nothing_is_left_of_one_that_was_let_go);
 	tcase_add_test(tc, a_relative_path_begins_beside_the_config_file);
+	/* Without the fixture, which wants every descriptor back. */
+	tc = tcase_create("kept");
+	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, one_that_can_not_be_unloaded_is_not_taken_for_the_next);
 	tc = fixture_case(suite, "faults");
 	tcase_add_test(tc, faults_come_with_the_path_and_the_loaders_words);
 	return fixture_run(suite);
