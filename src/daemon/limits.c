@@ -23,6 +23,7 @@
 #include "conf/conf.h"
 #include "engine/relay.h"
 #include "net/conn.h"
+#include "service/blocking.h"
 #include "service/registry.h"
 #include "service/session.h"
 
@@ -36,7 +37,7 @@ struct bound {
 	uint64_t relayed;     /* of these: those that may have a second descriptor, to a server */
 	uint64_t queued;
 	uint64_t descriptors;
-	uint64_t memory_bytes; /* when every one has a fiber of its own, or its buffers full */
+	uint64_t memory_bytes; /* when every one has a fiber of its own, or its buffers full, and every helper runs */
 };
 
 static uint64_t
@@ -74,6 +75,23 @@ count_ready_connections(const struct conf *conf)
 	return count;
 }
 
+static bool
+is_module(const struct conf_listener *listener)
+{
+	return listener->service.type->extend != NULL;
+}
+
+/* Of the threads that modules may have work done on (cp_blocking()). */
+static uint64_t
+helper_stack_bytes(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->listener_count; i++) {
+		if (is_module(conf->listeners[i]))
+			return (uint64_t)BLOCKING_THREADS_MAX * BLOCKING_STACK_BYTES;
+	}
+	return 0;
+}
+
 static struct bound
 compute_bound(const struct conf *conf)
 {
@@ -99,10 +117,11 @@ compute_bound(const struct conf *conf)
 	bound.connections = smaller(bound.connections, conf->daemon.max_connections);
 	bound.relayed = smaller(bound.relayed, bound.connections);
 	bound.queued = smaller(bound.queued, conf->daemon.max_connections - bound.connections);
+	/* A module has one as long as it is loaded. */
 	for (size_t i = 0; i < conf->listener_count; i++)
-		bound.descriptors += conf->listeners[i]->addresses.count;
+		bound.descriptors += conf->listeners[i]->addresses.count + (is_module(conf->listeners[i]) ? 1 : 0);
 	bound.descriptors += bound.connections + bound.relayed + bound.queued + count_ready_connections(conf);
-	bound.memory_bytes = bound.connections * (sizeof(struct session) + stack_bytes) +
+	bound.memory_bytes = helper_stack_bytes(conf) + bound.connections * (sizeof(struct session) + stack_bytes) +
 			     bound.queued * sizeof(struct accepted) +
 			     bound.relayed * (sizeof(struct relay) + relay_bytes);
 	return bound;

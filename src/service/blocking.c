@@ -21,9 +21,6 @@
 #include "base/lock.h"
 #include "base/log.h"
 
-/* A name look-up or a client library may want a few hundred KiB; only what is touched costs memory. */
-#define THREAD_STACK_BYTES (1024u * 1024)
-
 static struct {
 	pthread_once_t once;
 	sem_t wanted; /* see WAKEUP */
@@ -117,7 +114,7 @@ start_thread_locked(void)
 	lock_assert_held(&pool.lock);
 	if (rc != 0)
 		return -rc;
-	CP_PTHREAD(pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES));
+	CP_PTHREAD(pthread_attr_setstacksize(&attr, BLOCKING_STACK_BYTES));
 	block_signals(&before);
 	rc = pthread_create(&pool.threads[pool.thread_count], &attr, helper_main, (void *)(uintptr_t)pool.thread_count);
 	CP_PTHREAD(pthread_sigmask(SIG_SETMASK, &before, NULL));

@@ -18,6 +18,8 @@
 #include "engine/loop.h"
 
 #define BLOCKING_THREADS_MAX 32u
+/* A name look-up or a client library may want a few hundred KiB; only what is touched costs memory. */
+#define BLOCKING_STACK_BYTES (1024u * 1024)
 /* Beside those that run. */
 #define BLOCKING_QUEUE_MAX 1024u
 

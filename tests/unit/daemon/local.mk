@@ -10,6 +10,7 @@ tests_unit_daemon_test_inspect_SOURCES = tests/unit/daemon/test_inspect.c $(DAEM
 tests_unit_daemon_test_inspect_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/daemon/test_limits
 tests_unit_daemon_test_limits_SOURCES = tests/unit/daemon/test_limits.c $(DAEMON_RIG)
+tests_unit_daemon_test_limits_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_CALLS)
 tests_unit_daemon_test_limits_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/daemon/test_reload
 tests_unit_daemon_test_reload_SOURCES = tests/unit/daemon/test_reload.c $(DAEMON_RIG)

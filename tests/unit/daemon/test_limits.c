@@ -19,6 +19,7 @@
 #include "base/errmsg.h"
 #include "base/mem.h"
 #include "daemonrig.h"
+#include "service/blocking.h"
 #include "service/session.h"
 
 #define OWN_DESCRIPTORS 32
@@ -114,6 +115,24 @@ START_TEST(the_daemons_limit_bounds_the_pools)
 	expect_bounds(21, 0, OWN_DESCRIPTORS + 2 * 5 + 1 + 21);
 	apply_under("daemon: { max_connections = 25; };\n" TWO_POOLS DAEMONRIG_ONE, 1024, limit_before.rlim_max);
 	expect_bounds(23, 2, OWN_DESCRIPTORS + 2 * 5 + 1 + 25);
+}
+END_TEST
+
+/* A descriptor for its copy, and the stacks of the threads that it may use. */
+START_TEST(a_module_is_counted)
+{
+	char text[1024];
+	const char *folder = getenv("top_builddir");
+
+	snprintf(text, sizeof(text),
+		"pools: { main: { workers = 1; connections_per_worker = 1; queue_size = 1; }; };\n"
+		"listeners: ( { name = \"m\"; address = \"unix:$/m\"; service = { type = \"module\"; "
+		"path = \"%s/tests/modules/probe-one.so\"; }; } );\n",
+		folder != NULL ? folder : ".");
+	apply_under(text, 1024, limit_before.rlim_max);
+	expect_bounds(1, 1, OWN_DESCRIPTORS + 2 + 1 + 1 + 1 + 1);
+	snprintf(text, sizeof(text), ", %u MiB if all", BLOCKING_THREADS_MAX * BLOCKING_STACK_BYTES >> 20);
+	ck_assert_msg(daemonrig_logged(text), "%s", text);
 }
 END_TEST
 
@@ -268,6 +287,7 @@ main(void)
 	tcase_add_test(tcase, bounds_are_those_of_all_pools);
 	tcase_add_test(tcase, every_address_takes_a_descriptor);
 	tcase_add_test(tcase, the_daemons_limit_bounds_the_pools);
+	tcase_add_test(tcase, a_module_is_counted);
 	tcase_add_test(tcase, memory_counts_the_largest_stack);
 	tcase_add_test(tcase, relayed_connections_take_two_descriptors_and_their_buffers);
 	tcase_add_test(tcase, soft_limit_is_raised_to_what_is_needed);
