@@ -41,8 +41,10 @@ report_unknown(const struct option_group *group, const char *name, struct errmsg
 	const char *meant;
 
 	suggestion_init(&suggestion, name);
-	OPTION_FOREACH (group, row)
-		suggestion_offer(&suggestion, row->name);
+	OPTION_FOREACH (group, row) {
+		if (strcmp(row->name, "path") != 0)
+			suggestion_offer(&suggestion, row->name);
+	}
 	meant = suggestion_get(&suggestion);
 	errmsg_set(err, "%s: unknown option%s%s%s", name, meant != NULL ? ", did you mean '" : "",
 		meant != NULL ? meant : "", meant != NULL ? "'?" : "");
@@ -65,7 +67,8 @@ set_option(const struct conf_service *service, const char *text, struct errmsg *
 	if (name == NULL)
 		return -ENOMEM;
 	row = option_find(service->group, name);
-	if (row == NULL) {
+	/* The module is no option of itself. */
+	if (row == NULL || strcmp(name, "path") == 0) {
 		rc = report_unknown(service->group, name, err);
 	} else {
 		rc = option_set_text(row, option_field(row, service->options), value + 1, err);

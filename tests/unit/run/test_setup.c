@@ -76,6 +76,8 @@ END_TEST
 START_TEST(faults_are_named)
 {
 	expect_refused(NULL, "times=10", "times: 10 is out of range, expected a number from 1 to 9");
+	expect_refused(NULL, "path=/tmp/other.so", "path: unknown option");
+	expect_refused(NULL, "pat=1", "pat: unknown option");
 	expect_refused(NULL, "tmes=1", "tmes: unknown option, did you mean 'times'?");
 	expect_refused(NULL, "qqqqqqqqqqqq=1", "qqqqqqqqqqqq: unknown option");
 	expect_refused(NULL, "times", "times: expected NAME=VALUE");
