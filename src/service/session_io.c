@@ -190,7 +190,9 @@ cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 	/* POLLIN and the others have the values of their EPOLL counterparts. */
 	rc = loop_add(loop, &wait.watch, fd, (uint32_t)(unsigned short)events | EPOLLONESHOT);
 	if (rc == 0) {
-		if (!session->broken)
+		if (session->error != 0)
+			rc = -session->error;
+		else if (!session->broken)
 			rc = session_wait(session, &wait);
 		if (rc == 0 && wait.events == 0)
 			rc = -ECONNRESET;
