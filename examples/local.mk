@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The examples, built as tests/modules/ are, for tests/func/examples-01.py. Their own Makefiles are for an installed connpoold.
 EXAMPLES = examples/chat/chat.so examples/resolve/resolve.so
-EXTRA_DIST += \
+nobase_dist_doc_DATA = \
 	examples/README.md \
 	examples/chat/Makefile examples/chat/README.md examples/chat/chat.c examples/chat/chat.conf \
 	examples/kv/Makefile examples/kv/README.md examples/kv/kv.c examples/kv/kv.conf \

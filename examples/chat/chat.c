@@ -187,8 +187,8 @@ serve(struct cp_conn *conn)
 	if (rc > 0)
 		rc = join(client, "lobby") < 0 ? -1 : 1;
 	while (rc > 0) {
-		/* Nothing wakes it when the daemon begins to stop: it looks from time to time. */
-		int ready = cp_wait(conn, 5000);
+		/* Also woken when the daemon begins to stop (CP_WAKE_AT_DRAIN). */
+		int ready = cp_wait(conn, -1);
 
 		if (ready < 0 || send_queue(client) < 0)
 			return -1;
@@ -203,6 +203,7 @@ serve(struct cp_conn *conn)
 const struct cp_handler connpoold_handler = {
 	.abi = CP_HANDLER_ABI,
 	.name = "chat",
+	.flags = CP_WAKE_AT_DRAIN,
 	.serve = serve,
 	.options = options,
 	.settings_size = sizeof(struct settings),

@@ -168,10 +168,16 @@ static int
 serve(struct cp_conn *conn)
 {
 	char line[LINE_SIZE];
-	ssize_t n = cp_read_line(conn, line, sizeof(line));
 	const char *argv[3];
 	char *rest = line;
+	ssize_t n;
 
+	/* A stop of the daemon need not wait for a client that has asked for nothing. */
+	if (cp_draining(conn) && (cp_wait(conn, 0) & CP_READY_INPUT) == 0)
+		return CP_DONE;
+	n = cp_read_line(conn, line, sizeof(line));
+	if (n < 0 && errno == EMSGSIZE)
+		return cp_printf(conn, "? too long\n") < 0 ? -1 : CP_DONE;
 	if (n <= 0)
 		return (int)n;
 	line[strcspn(line, "\r\n")] = '\0';
@@ -190,7 +196,7 @@ serve(struct cp_conn *conn)
 const struct cp_handler connpoold_handler = {
 	.abi = CP_HANDLER_ABI,
 	.name = "kv",
-	.flags = CP_CLIENT_FIRST,
+	.flags = CP_CLIENT_FIRST | CP_WAKE_AT_DRAIN,
 	.serve = serve,
 	.options = options,
 	.settings_size = sizeof(struct settings),

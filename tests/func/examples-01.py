@@ -191,6 +191,16 @@ def test_chat_goes_on_across_a_reload():
                 expect_equal(ask(cid, "cid"), "* lobby is full", "the new limit")
 
 
+def test_chat_guests_are_told_that_it_stops():
+    with Example("chat") as daemon, guests(daemon, "ann", "bob") as (ann, bob):
+        mark = daemon.log.mark()
+        daemon.process.terminate()
+        for client in (ann, bob):
+            expect_equal(read_line(client), "* the server is stopping", "what a guest is told")
+        daemon.wait_closed(since=mark, end="service", count=2)
+        expect_equal(daemon.wait_exit(), 0, "status")
+
+
 def test_chat_on_standard_input():
     expect_equal(run("chat", b"ann\nhello\n/join x\n"),
                  "* who are you?\n* you are in lobby with 0 others\n* you are in x with 0 others\n", "output")
@@ -266,6 +276,20 @@ def test_kv_does_not_wait_for_ever_and_follows_a_reload():
             with daemon.connect("kv") as new:
                 expect_equal(ask(new, "get a"), "? nothing", "from the new one")
             expect_equal(ask(client, "get a"), "? the store does not answer", "an old client, from the old one")
+
+
+def test_kv_lets_idle_clients_go_when_it_stops():
+    built("kv")
+    with tempfile.TemporaryDirectory() as folder, redis_at(folder + "/redis"):
+        with Example("kv", at(folder + "/redis")) as daemon, daemon.connect("kv") as client:
+            expect_equal(ask(client, "set a 1"), "OK", "set")
+            mark = daemon.log.mark()
+            daemon.process.terminate()
+            expect_equal(client.recv_all(), b"", "what an idle client is sent")
+            daemon.wait_closed(since=mark, end="service")
+        with Example("kv", at(folder + "/redis")) as daemon, daemon.connect("kv") as client:
+            client.send(b"set a " + b"x" * 5000 + b"\n")
+            expect_equal(client.recv_all(), b"? too long\n", "a line that is too long")
 
 
 def test_kv_on_standard_input():
