@@ -9,6 +9,7 @@
 #include "session_ends.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -484,6 +485,33 @@ START_TEST(a_unix_client_that_leaves_its_reply_unread_resets)
 }
 END_TEST
 
+/* Of one that was reset before, too: whatever the next call waits for, it is the end that it is told. */
+static int pipe_ends[2];
+
+static int
+serve_waits(struct cp_conn *conn)
+{
+	first_error = error_of(cp_sleep(conn, -1));
+	second_error = error_of(cp_wait_fd(conn, pipe_ends[0], POLLIN, -1));
+	return CP_DONE;
+}
+
+static const struct cp_handler waits_twice = {.abi = CP_HANDLER_ABI, .name = "waits", .serve = serve_waits};
+
+START_TEST(cancel_is_what_one_that_was_reset_is_told)
+{
+	ck_assert_int_eq(pipe(pipe_ends), 0);
+	served_open(&served, &waits_twice, "");
+	served.session->broken = true;
+	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
+	ck_assert_int_eq(first_error, ECANCELED);
+	ck_assert_int_eq(second_error, ECANCELED);
+	served_expect_end(&served, CONN_END_DRAIN);
+	close(pipe_ends[0]);
+	close(pipe_ends[1]);
+}
+END_TEST
+
 /* ---- the daemon begins to stop ------------------------------------------------------- */
 
 static bool parks;
@@ -619,6 +647,7 @@ add_ends(Suite *suite)
 	tcase_add_test(tc, cancel_ends_one_that_yielded_on_its_fiber);
 	tcase_add_test(tc, cancel_ends_one_that_yielded_between_two_calls);
 	tcase_add_loop_test(tc, cancel_ends_one_that_lingers_and_keeps_its_end, 0, 2);
+	tcase_add_test(tc, cancel_is_what_one_that_was_reset_is_told);
 	tc = ends_case(suite, "drains");
 	tcase_add_loop_test(tc, a_drain_wakes_one_that_wants_to_know, 0, 3);
 	tcase_add_test(tc, a_drain_is_nothing_to_one_that_did_not_ask);
