@@ -161,11 +161,11 @@ def test_limits_below_need_nothing_and_above_a_privilege():
 
 def test_nice_both_ways():
     expect_match(r"listener 's': nice needs calls that are filtered \(setpriority\)",
-                 refusal(listeners=listener("nice", "nice = 5;")))
+                 refusal(listeners=listener("nice", "nice = 19;")))
     expect_match("listener 's': nice below that of connpoold needs CAP_SYS_NICE",
                  refusal(listeners=listener("nice", "nice = -5;")))
-    box = start("SystemCallFilter=setpriority", listeners=listener("nice", "nice = 5;"))
-    expect_equal(output(box), ["5"], "nice")
+    box = start("SystemCallFilter=setpriority", listeners=listener("nice", "nice = 19;"))
+    expect_equal(output(box), ["19"], "nice")
     box = start("AmbientCapabilities=CAP_SYS_NICE", "CapabilityBoundingSet=CAP_SYS_NICE",
                 "SystemCallFilter=setpriority", listeners=listener("nice", "nice = -5;"))
     expect_equal(output(box), ["-5"], "nice")
