@@ -380,6 +380,18 @@ find_file(const char *conf_path, const char *value)
 	return path;
 }
 
+/* It was looked for in two places, and one is named. */
+static void
+say_where_else(struct errmsg *err)
+{
+	struct errmsg why;
+
+	if (err == NULL)
+		return;
+	why = *err;
+	errmsg_set(err, "%s; nor is it in " CP_MODULEDIR, why.text);
+}
+
 int
 module_extend(const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err)
 {
@@ -398,6 +410,8 @@ module_extend(const char *conf_path, const char *value, const struct option_grou
 		else
 			rc = module_new(&file, &module, err);
 	}
+	if (rc == -ENOENT && value[0] != '/')
+		say_where_else(err);
 	if (rc == 0)
 		*ret_group = &module->group;
 	else

@@ -17,6 +17,14 @@ serve(struct cp_conn *conn)
 #endif
 }
 
+#ifdef FAULT_WORKER
+static void
+worker_end(void *state)
+{
+	(void)state;
+}
+#endif
+
 #ifdef FAULT_TABLE
 static const struct cp_option options[] = {
 	{"Greeting", CP_OPTION_STRING, 0, NULL, false, 0, 0, NULL, "A name that is none."}, CP_OPT_END};
@@ -25,6 +33,9 @@ static const struct cp_option options[] = {
 #ifdef FAULT_COUNTERS
 static const char *const counters[] = {"good", "not so good", NULL};
 #endif
+#ifdef FAULT_ENDLESS
+static const char *const counters[300] = {[0 ... 299] = "one_more"};
+#endif
 
 #ifdef FAULT_SYMBOL
 extern const struct cp_handler another_handler;
@@ -32,14 +43,21 @@ const struct cp_handler another_handler = {
 #else
 const struct cp_handler connpoold_handler = {
 #endif
-#ifdef FAULT_ABI
+#if defined(FAULT_ABI) || defined(FAULT_BARE)
 	/* Of what stands behind it nothing may be touched. */
 	.abi = CP_HANDLER_ABI + 1,
 	.name = (const char *)1,
 	.options = (const struct cp_option *)1,
 #else
 	.abi = CP_HANDLER_ABI,
+#ifdef FAULT_NAME
+	.name = "",
+#else
 	.name = "broken",
+#endif
+#ifdef FAULT_WORKER
+	.worker_end = worker_end,
+#endif
 #endif
 #ifdef FAULT_TABLE
 	.options = options,
@@ -48,7 +66,7 @@ const struct cp_handler connpoold_handler = {
 #ifdef FAULT_FLAGS
 	.flags = CP_CLIENT_FIRST | 1u << 31,
 #endif
-#ifdef FAULT_COUNTERS
+#if defined(FAULT_COUNTERS) || defined(FAULT_ENDLESS)
 	.counters = counters,
 #endif
 #ifndef FAULT_SERVE

@@ -2,13 +2,17 @@
 # Shared objects for the tests: what a module is built with, no more; the sanitizers' flags too, where the daemon has them.
 TEST_MODULES = \
 	tests/modules/broken-abi.so \
+	tests/modules/broken-bare.so \
 	tests/modules/broken-counters.so \
+	tests/modules/broken-endless.so \
 	tests/modules/broken-flags.so \
+	tests/modules/broken-name.so \
 	tests/modules/broken-object.so \
 	tests/modules/broken-serve.so \
 	tests/modules/broken-symbol.so \
 	tests/modules/broken-table.so \
 	tests/modules/broken-undefined.so \
+	tests/modules/broken-worker.so \
 	tests/modules/example.so \
 	tests/modules/kept-one.so \
 	tests/modules/kept-two.so \
@@ -35,8 +39,16 @@ tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ABI -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-counters.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_COUNTERS -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-bare.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_BARE -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-endless.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ENDLESS -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-flags.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_FLAGS -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-name.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_NAME -o $@ $(top_srcdir)/tests/modules/broken.c
+tests/modules/broken-worker.so: tests/modules/broken.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_WORKER -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-object.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(CC) -I$(top_srcdir)/include $(AM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -fPIC -c -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-serve.so: tests/modules/broken.c $(HANDLER_H)

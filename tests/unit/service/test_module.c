@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +148,31 @@ START_TEST(faults_come_with_the_path_and_the_loaders_words)
 	expect_refused("x.conf", built("broken-serve"), "broken-serve.so: its handler has no serve()");
 	expect_refused("x.conf", built("broken-flags"), "its handler has flags that this connpoold does not know");
 	expect_refused("x.conf", built("broken-counters"), "the name of a counter is not made of small letters");
+	expect_refused("x.conf", built("broken-name"), "its handler has no name");
+	expect_refused("x.conf", built("broken-worker"), "its handler has worker_end() and no worker_start()");
+	expect_refused("x.conf", built("broken-endless"), "its list of counters does not end with NULL");
 	expect_refused("x.conf", built("broken-object"), "is an object file, no shared object: link it");
+}
+END_TEST
+
+/* Its number can't be read from the file: it is compared once it is loaded. */
+START_TEST(a_module_without_sections_is_asked_for_its_abi_too)
+{
+	char command[1200];
+	const char *path = fixture_path("bare.so");
+	ElfW(Ehdr) header;
+	FILE *file;
+
+	snprintf(command, sizeof(command), "cp '%s' '%s'", built("broken-bare"), path);
+	ck_assert_int_eq(system(command), 0);
+	file = fopen(path, "r+b");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fread(&header, sizeof(header), 1, file), 1);
+	header.e_shnum = 0;
+	rewind(file);
+	ck_assert_uint_eq(fwrite(&header, sizeof(header), 1, file), 1);
+	ck_assert_int_eq(fclose(file), 0);
+	expect_refused("x.conf", path, "bare.so: it was compiled for ABI 2 of");
 }
 END_TEST
 
@@ -161,7 +186,8 @@ START_TEST(a_relative_path_begins_beside_the_config_file)
 	ck_assert_int_eq(module_extend(conf_path, "m.so", &group, NULL), 0);
 	module_retract(&group);
 	expect_refused(conf_path, "none.so", "/none.so: cannot open: No such file");
-	expect_refused("x.conf", "none.so", "none.so: cannot open: No such file");
+	expect_refused("x.conf", "none.so", "none.so: cannot open: No such file or directory; nor is it in /");
+	expect_refused("x.conf", "/nowhere/none.so", "none.so: cannot open: No such file or directory");
 }
 END_TEST
 
@@ -182,6 +208,7 @@ main(void)
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, one_that_can_not_be_unloaded_is_not_taken_for_the_next);
 	tc = fixture_case(suite, "faults");
+	tcase_add_test(tc, a_module_without_sections_is_asked_for_its_abi_too);
 	tcase_add_test(tc, faults_come_with_the_path_and_the_loaders_words);
 	return fixture_run(suite);
 }
