@@ -116,6 +116,18 @@ def test_comments_say_what_it_is_for():
         expect_match(rf"^# {re.escape(name)} - .{{20,}}$", read(name), f"the first line of {name}")
 
 
+def test_programs_are_given_no_time_limits_that_do_not_apply():
+    for name in RECIPES:
+        if "exec" in services(read(name)):
+            expect("idle_timeout" not in read(name), f"{name}: connpoold does not see whether a program is idle")
+
+
+def test_what_needs_the_drop_in_names_it():
+    for name in RECIPES:
+        if re.search(r"^\s*(user|group|chroot|nice) = ", read(name), flags=re.M):
+            expect("connpoold-programs.conf" in read(name), f"{name} names the drop-in")
+
+
 def test_checkmk_agent():
     expect_program("checkmk-agent.conf", "check_mk", "")
 
@@ -125,7 +137,7 @@ def test_rsync():
 
 
 def test_git_daemon():
-    expect_program("git-daemon.conf", "git", "daemon --inetd --base-path=/srv/git /srv/git")
+    expect_program("git-daemon.conf", "git", "daemon --inetd --timeout=600 --base-path=/srv/git /srv/git")
 
 
 def test_nrpe():
