@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fdutil.h"
@@ -18,6 +19,8 @@
 /* Lines at once, and a second. */
 #define LINES_BURST 100u
 #define LINES_PER_SECOND 20u
+/* Most programs have ended by then, without a word: they are spared the price of a pipe that is watched. */
+#define WATCH_AFTER_MS 50u
 /* Once it has ended: as much as a pipe holds. */
 #define LAST_READS 32
 
@@ -54,13 +57,17 @@ end_line(struct error_lines *lines)
 	lines->length = 0;
 }
 
-/* False: there is no more for now. */
+/* False: there is no more for now. The pipe is asked first, and not made one that does not block: that is a call less.
+ */
 static bool
 read_some(struct error_lines *lines)
 {
 	char bytes[4096];
-	ssize_t n = read(lines->read_fd, bytes, sizeof(bytes));
+	int waiting = 0;
+	ssize_t n = 0;
 
+	if (ioctl(lines->read_fd, FIONREAD, &waiting) == 0 && waiting > 0)
+		n = read(lines->read_fd, bytes, sizeof(bytes));
 	for (ssize_t i = 0; i < n; i++) {
 		if (bytes[i] == '\n') {
 			end_line(lines);
@@ -81,11 +88,29 @@ on_output(struct loop *loop, struct watch *watch, uint32_t events)
 	(void)read_some(CP_CONTAINER_OF(watch, struct error_lines, watch));
 }
 
+static void
+watch_later(struct error_lines *lines)
+{
+	timer_set(&lines->loop->wheel, &lines->timer, loop_now_ms(lines->loop) + WATCH_AFTER_MS);
+}
+
+static void
+on_timer(struct timer *timer)
+{
+	struct error_lines *lines = CP_CONTAINER_OF(timer, struct error_lines, timer);
+
+	lines->is_watched = loop_add(lines->loop, &lines->watch, lines->read_fd, EPOLLIN) == 0;
+	if (lines->is_watched)
+		return;
+	/* The kernel has no memory to watch it: then it is looked at from time to time. */
+	(void)read_some(lines);
+	watch_later(lines);
+}
+
 int
 error_lines_open(struct error_lines *lines, struct loop *loop, void (*log)(struct error_lines *lines, const char *text))
 {
 	int fds[2];
-	int rc;
 
 	lines->log = log;
 	lines->write_fd = -1;
@@ -97,15 +122,11 @@ error_lines_open(struct error_lines *lines, struct loop *loop, void (*log)(struc
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	lines->watch = (struct watch){.fn = on_output};
-	/* Our end alone: programs count on a pipe that takes all that they write. */
-	rc = fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : loop_add(loop, &lines->watch, fds[0], EPOLLIN);
-	if (rc < 0) {
-		close(fds[0]);
-		close(fds[1]);
-		return rc;
-	}
+	lines->timer = (struct timer){.fn = on_timer};
+	lines->is_watched = false;
 	lines->read_fd = fds[0];
 	lines->write_fd = fds[1];
+	watch_later(lines);
 	return 0;
 }
 
@@ -123,7 +144,9 @@ error_lines_close(struct error_lines *lines)
 		snprintf(text, sizeof(text), "%llu more lines, not logged", (unsigned long long)lines->dropped);
 		lines->log(lines, text);
 	}
-	loop_forget(lines->loop, &lines->watch);
+	timer_clear(&lines->loop->wheel, &lines->timer);
+	if (lines->is_watched)
+		loop_forget(lines->loop, &lines->watch);
 	fd_close(&lines->read_fd);
 	fd_close(&lines->write_fd);
 }

@@ -9,6 +9,7 @@
 #ifndef CP_SERVICE_ERROR_LINES_H
 #define CP_SERVICE_ERROR_LINES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ struct error_lines {
 	int read_fd;  /* private: error_lines.c, down to the end */
 	struct loop *loop;
 	struct watch watch;
+	struct timer timer;
+	bool is_watched;
 	size_t length;
 	uint64_t left;
 	uint64_t filled_ms;

@@ -59,8 +59,27 @@ write_numbers(unsigned from, unsigned to)
 	}
 }
 
+/* By then the pipe is watched. */
+static void
+pass_first_moment(void)
+{
+	rig_pass_ms(100);
+}
+
+START_TEST(what_comes_at_once_is_told_a_moment_later)
+{
+	write_text("one\n");
+	rig_turn_some();
+	ck_assert_uint_eq(count, 0);
+	pass_first_moment();
+	ck_assert_uint_eq(count, 1);
+	ck_assert_str_eq(last, "one");
+}
+END_TEST
+
 START_TEST(each_line_is_told_when_it_is_whole)
 {
+	pass_first_moment();
 	write_text("one\nt");
 	rig_turn();
 	ck_assert_uint_eq(count, 1);
@@ -74,6 +93,7 @@ END_TEST
 
 START_TEST(a_line_without_its_end_is_told_at_the_end)
 {
+	pass_first_moment();
 	write_text("rest");
 	rig_turn();
 	ck_assert_uint_eq(count, 0);
@@ -96,6 +116,7 @@ START_TEST(a_long_line_comes_in_pieces)
 {
 	char text[ERROR_LINE_MAX + 4];
 
+	pass_first_moment();
 	memset(text, 'a', sizeof(text));
 	text[sizeof(text) - 2] = '\n';
 	text[sizeof(text) - 1] = '\0';
@@ -109,6 +130,7 @@ END_TEST
 
 START_TEST(control_characters_do_not_reach_the_log)
 {
+	pass_first_moment();
 	write_text("a\033[2J\tb\177\r\n");
 	rig_turn();
 	ck_assert_str_eq(last, "a?[2J\tb??");
@@ -117,6 +139,7 @@ END_TEST
 
 START_TEST(a_flood_is_counted)
 {
+	pass_first_moment();
 	write_numbers(1, 300);
 	rig_turn_some();
 	ck_assert_uint_eq(count, 100);
@@ -129,6 +152,7 @@ END_TEST
 
 START_TEST(lines_may_be_told_again_after_a_while)
 {
+	pass_first_moment();
 	write_numbers(1, 150);
 	rig_turn_some();
 	ck_assert_uint_eq(count, 100);
@@ -159,6 +183,7 @@ main(void)
 	TCase *tc = rig_case(suite, "lines");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, what_comes_at_once_is_told_a_moment_later);
 	tcase_add_test(tc, each_line_is_told_when_it_is_whole);
 	tcase_add_test(tc, a_line_without_its_end_is_told_at_the_end);
 	tcase_add_test(tc, what_was_not_read_yet_is_told_at_the_end);
