@@ -171,6 +171,7 @@ static void
 on_channel(struct loop *loop, struct watch *watch, uint32_t events)
 {
 	struct channel *channel = CP_CONTAINER_OF(watch, struct channel, watch);
+	ssize_t n;
 
 	(void)loop;
 	CP_CHECK_MAGIC(channel, CHANNEL_MAGIC);
@@ -180,17 +181,18 @@ on_channel(struct loop *loop, struct watch *watch, uint32_t events)
 		return;
 	do {
 		struct spawner_answer answers[SPAWNER_ANSWERS_MAX];
-		ssize_t n = recv(channel->fd, answers, sizeof(answers), MSG_DONTWAIT);
 
+		n = recv(channel->fd, answers, sizeof(answers), MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
+			break;
 		if (n <= 0 || (size_t)n % sizeof(answers[0]) != 0) {
 			on_closed(channel);
 			return;
 		}
 		for (size_t i = 0; i < (size_t)n / sizeof(answers[0]); i++)
 			take_answer(channel, &answers[i]);
-	} while (!list_is_empty(&channel->running) && channel->fd >= 0);
+		/* A packet that is not full was the last one, most often; else there will be another event. */
+	} while (n == (ssize_t)(SPAWNER_ANSWERS_MAX * sizeof(struct spawner_answer)) && channel->fd >= 0);
 	/* Another one has its place already. */
 	if (channel != own && is_idle(channel))
 		channel_free(&channel);

@@ -28,6 +28,8 @@
 #include "service/spawner_wire.h"
 
 #define EVENTS_MAX 64
+/* Of one line, before the others, and those that have ended, get their turn. */
+#define REQUESTS_AT_ONCE 8
 #define BUCKETS 4096u
 /* An answer waits for others so long while there is always something else to do. */
 #define ANSWER_WITHIN_NS CLOCK_NS_PER_MS
@@ -341,23 +343,16 @@ start(struct server *server, struct line *line, const struct spawner_request *re
 	(void)add_running(server, pid, line, request->id);
 }
 
-static void
-on_line(struct server *server, struct line *line, uint32_t events)
+/* True: there may be another one. */
+static bool
+take_request(struct server *server, struct line *line, uint32_t events)
 {
 	struct spawner_request request;
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
 	bool is_cut;
-	ssize_t n;
+	ssize_t n = wire_receive(line->fd, &request, sizeof(request), MSG_DONTWAIT, fds, &fd_count, &is_cut);
 
-	if ((events & EPOLLOUT) != 0)
-		send_owed(server, line);
-	if ((events & EPOLLIN) == 0) {
-		if ((events & (EPOLLHUP | EPOLLERR)) != 0)
-			lose_line(server, line);
-		return;
-	}
-	n = wire_receive(line->fd, &request, sizeof(request), MSG_DONTWAIT, fds, &fd_count, &is_cut);
 	if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_START) {
 		start(server, line, &request, fds, fd_count, is_cut);
 	} else if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_SIGNAL) {
@@ -372,6 +367,20 @@ on_line(struct server *server, struct line *line, uint32_t events)
 	}
 	for (unsigned i = 0; i < fd_count; i++)
 		close(fds[i]);
+	return n > 0;
+}
+
+static void
+on_line(struct server *server, struct line *line, uint32_t events)
+{
+	if ((events & EPOLLOUT) != 0)
+		send_owed(server, line);
+	if ((events & EPOLLIN) != 0) {
+		for (int i = 0; i < REQUESTS_AT_ONCE && !line->is_gone && take_request(server, line, events); i++)
+			;
+	} else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+		lose_line(server, line);
+	}
 }
 
 static void
