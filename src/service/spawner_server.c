@@ -167,7 +167,8 @@ send_owed(struct server *server, struct line *line)
 			sent += count;
 	}
 	line->owed_count -= sent;
-	memmove(line->owed, line->owed + sent, line->owed_count * sizeof(line->owed[0]));
+	if (line->owed_count > 0)
+		memmove(line->owed, line->owed + sent, line->owed_count * sizeof(line->owed[0]));
 	server->wants_sweep = server->wants_sweep || line->is_closing;
 	if (line->is_full != was_full)
 		watch_line(server, line);
