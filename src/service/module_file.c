@@ -141,6 +141,11 @@ open_regular(const char *path, struct errmsg *err)
 		fd_close(&fd);
 		return -EINVAL;
 	}
+	if (stat.st_size > (off_t)MODULE_BYTES_MAX) {
+		errmsg_set(err, "is larger than a module may be, %u MiB", (unsigned)(MODULE_BYTES_MAX >> 20));
+		fd_close(&fd);
+		return -EFBIG;
+	}
 	return fd;
 }
 

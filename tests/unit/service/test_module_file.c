@@ -104,6 +104,14 @@ START_TEST(other_bytes_are_not_equal)
 	ck_assert_int_eq(module_file_copy(write_file("b.so", bytes, size), &other, NULL), 0);
 	ck_assert_int_eq(module_file_copy(SELF, &copy, NULL), 0);
 	ck_assert(!module_file_is_equal(&copy, &other));
+	module_file_close(&other);
+	/* More of them neither, be the rest the same. */
+	bytes[size - 1] = (char)(bytes[size - 1] - 1);
+	bytes = realloc(bytes, size + 1);
+	ck_assert_ptr_nonnull(bytes);
+	bytes[size] = 'x';
+	ck_assert_int_eq(module_file_copy(write_file("c.so", bytes, size + 1), &other, NULL), 0);
+	ck_assert(!module_file_is_equal(&copy, &other));
 	module_file_close(&copy);
 	module_file_close(&other);
 	free(bytes);
@@ -129,6 +137,9 @@ START_TEST(what_is_no_elf_file_is_refused)
 	expect_refused(write_file("text", "#!/bin/sh\n", 10), -ENOEXEC, "is not a shared object (ELF)");
 	expect_refused(fixture_path("nowhere"), -ENOENT, "cannot open: No such file");
 	expect_refused(fixture.folder, -EINVAL, "is not a file");
+	expect_refused(write_file("large", "", 0), -ENOEXEC, "is not a shared object (ELF)");
+	ck_assert_int_eq(truncate(fixture_path("large"), (off_t)257 << 20), 0);
+	expect_refused(fixture_path("large"), -EFBIG, "is larger than a module may be, 256 MiB");
 	ck_assert_int_eq(mkfifo(fixture_path("pipe"), 0600), 0);
 	expect_refused(fixture_path("pipe"), -EINVAL, "is not a file");
 }

@@ -120,6 +120,11 @@ START_TEST(faults_are_named)
 
 	option.name = "Times";
 	expect_fault(option, "its option \"Times\": its name is not made of");
+	/* A letter more than may be. */
+	option.name = "abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_abcdefghijk";
+	expect_fault(option, "its name is not made of");
+	option.name = "";
+	expect_fault(option, "its name is not made of");
 	option.name = "path";
 	expect_fault(option, "its option \"path\": there is one of that name already");
 	option.name = "type";
