@@ -68,7 +68,8 @@ TESTS += $(PROXY_TESTS)
 # Handlers from shared objects (tests/modules/).
 MODULE_TESTS = \
 	tests/func/module-01-load.py \
-	tests/func/module-02-run.py
+	tests/func/module-02-run.py \
+	tests/func/module-03-faults.py
 
 dist_check_SCRIPTS += $(MODULE_TESTS)
 TESTS += $(MODULE_TESTS)
