@@ -374,6 +374,21 @@ START_TEST(what_came_of_a_line_is_there_when_time_is_over)
 }
 END_TEST
 
+START_TEST(every_part_of_a_line_moves_the_idle_deadline)
+{
+	open_lines(64, IDLE);
+	for (int i = 0; i < 3; i++) {
+		served_send(&served, "part ");
+		rig_turn_some();
+		rig_pass_ms(IDLE_MS - 1);
+	}
+	served_send(&served, "end\n");
+	rig_turn_some();
+	expect_result(0, 19, 0);
+	close_and_finish();
+}
+END_TEST
+
 START_TEST(a_read_of_a_line_ends_with_its_connection)
 {
 	open_lines(64, "");
@@ -716,6 +731,7 @@ main(void)
 	tcase_add_test(tc, a_long_line_comes_whole);
 	tcase_add_test(tc, an_urgent_byte_holds_no_line_up);
 	tcase_add_test(tc, what_came_of_a_line_is_there_when_time_is_over);
+	tcase_add_test(tc, every_part_of_a_line_moves_the_idle_deadline);
 	tcase_add_test(tc, a_read_of_a_line_ends_with_its_connection);
 	tcase_add_test(tc, a_line_needs_room_for_a_byte_and_a_nul);
 	tcase_add_test(tc, nothing_beyond_the_line_is_taken);
