@@ -83,7 +83,6 @@ cp_read_line(struct cp_conn *conn, char *buf, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	buf[0] = '\0';
 	while (got < size - 1) {
 		size_t room = size - 1 - got;
 		ssize_t n = read_part_of_line(session, buf + got, room < glance ? room : glance);

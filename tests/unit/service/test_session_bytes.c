@@ -363,12 +363,15 @@ END_TEST
 
 START_TEST(what_came_of_a_line_is_there_when_time_is_over)
 {
+	/* Or nothing. */
+	const char *part = _i == 0 ? "half a li" : "";
+
 	open_lines(64, IDLE);
-	served_send(&served, "half a li");
+	served_send(&served, part);
 	rig_turn_some();
 	rig_pass_ms(IDLE_MS);
 	expect_result(0, -1, ETIMEDOUT);
-	ck_assert_str_eq(input, "half a li");
+	ck_assert_str_eq(input, part);
 	close_and_finish();
 	served_expect_end(&served, CONN_END_IDLE);
 }
@@ -489,13 +492,13 @@ take_file(size_t from, size_t size)
 	size_t taken = 0;
 
 	while (taken < size) {
-		ssize_t n = served_read(&served, buf, sizeof(buf));
+		size_t left = size - taken;
+		ssize_t n = served_read(&served, buf, left < sizeof(buf) ? left : sizeof(buf));
 
 		rig_turn();
 		if (n == -EAGAIN)
 			continue;
 		ck_assert_int_gt(n, 0);
-		ck_assert_uint_le(taken + (size_t)n, size);
 		ck_assert_int_eq(memcmp(buf, file_bytes + from + taken, (size_t)n), 0);
 		taken += (size_t)n;
 	}
@@ -631,6 +634,47 @@ START_TEST(a_pipe_has_no_offset)
 }
 END_TEST
 
+/* One that has offsets, but that the kernel can't send from. */
+START_TEST(a_file_that_is_copied_has_its_offset_moved)
+{
+	char head[64];
+	char tail[64];
+
+	file_fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(file_fd, 0);
+	ck_assert_int_gt(pread(file_fd, head, 8, 0), 7);
+	file_offset = 2;
+	file_offset_used = &file_offset;
+	file_count = 5;
+	begin_file(0);
+	expect_result(0, 5, 0);
+	ck_assert_int_eq(file_offset, 7);
+	ck_assert_int_eq(served_read(&served, tail, sizeof(tail)), 5);
+	ck_assert_int_eq(memcmp(head + 2, tail, 5), 0);
+	close_and_finish();
+	fd_close(&file_fd);
+}
+END_TEST
+
+START_TEST(every_part_of_a_file_that_is_taken_moves_the_send_deadline)
+{
+	make_file();
+	served_open(&served, &sends_file, "send_timeout = \"5s\";");
+	for (int i = 0; i < 3; i++) {
+		rig_turn_some();
+		ck_assert_uint_eq(count, 0);
+		rig_pass_ms(IDLE_MS - 1);
+		/* So much that the kernel says that there is room again. */
+		take_file((size_t)i * 512 * 1024, 512 * 1024);
+	}
+	ck_assert_uint_eq(count, 0);
+	rig_pass_ms(IDLE_MS);
+	expect_result(0, -1, ETIMEDOUT);
+	served_finish(&served);
+	drop_file();
+}
+END_TEST
+
 START_TEST(a_file_for_one_that_is_gone_is_minus_1_and_no_signal)
 {
 	make_file();
@@ -730,7 +774,7 @@ main(void)
 	tcase_add_test(tc, a_line_too_long_comes_in_pieces_each_said_to_be_one);
 	tcase_add_test(tc, a_long_line_comes_whole);
 	tcase_add_test(tc, an_urgent_byte_holds_no_line_up);
-	tcase_add_test(tc, what_came_of_a_line_is_there_when_time_is_over);
+	tcase_add_loop_test(tc, what_came_of_a_line_is_there_when_time_is_over, 0, 2);
 	tcase_add_test(tc, every_part_of_a_line_moves_the_idle_deadline);
 	tcase_add_test(tc, a_read_of_a_line_ends_with_its_connection);
 	tcase_add_test(tc, a_line_needs_room_for_a_byte_and_a_nul);
@@ -743,6 +787,8 @@ main(void)
 	tcase_add_test(tc, who_sends_files_gives_way_to_the_others);
 	tcase_add_test(tc, a_pipe_is_sent_by_way_of_a_buffer);
 	tcase_add_test(tc, a_pipe_has_no_offset);
+	tcase_add_test(tc, a_file_that_is_copied_has_its_offset_moved);
+	tcase_add_test(tc, every_part_of_a_file_that_is_taken_moves_the_send_deadline);
 	tcase_add_test(tc, a_file_for_one_that_is_gone_is_minus_1_and_no_signal);
 	tcase_add_test(tc, a_file_nobody_takes_is_given_up_in_time);
 	tc = calls_case(suite, "cp_shutdown");
