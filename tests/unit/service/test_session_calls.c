@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "sessionrig.h"
 
 #define NOTES_MAX 16
@@ -128,6 +130,40 @@ START_TEST(a_lifetime_of_its_own_holds)
 	rig_pass_ms(1000);
 	close_and_finish();
 	served_expect_end(&served, _i == 0 ? CONN_END_LIFETIME : CONN_END_CLIENT);
+}
+END_TEST
+
+/* It never waits: there is always something to read. */
+static int
+set_and_go_on(struct cp_conn *conn)
+{
+	char byte;
+
+	note(cp_set_timeout(conn, CP_TIMEOUT_LIFETIME, 300));
+	while (cp_recv(conn, &byte, 1) > 0)
+		continue;
+	note(-1);
+	return CP_DONE;
+}
+
+static const struct cp_handler goes_on = {.abi = CP_HANDLER_ABI, .name = "set", .serve = set_and_go_on};
+
+START_TEST(a_lifetime_of_its_own_holds_for_one_that_never_waits)
+{
+	int ends[2];
+
+	fixture_open("", "", &goes_on);
+	fixture_unix_pair(ends);
+	memset(bulk, 'x', sizeof(bulk));
+	ck_assert_int_gt(send(ends[1], bulk, sizeof(bulk), MSG_DONTWAIT), 10000);
+	served_begin_on(&served, ends[0], ends[1]);
+	rig_turn_some();
+	ck_assert_uint_eq(count, 1);
+	rig_pass_ms(300);
+	rig_turn();
+	expect_result(1, -1, ECANCELED);
+	close_and_finish();
+	served_expect_end(&served, CONN_END_LIFETIME);
 }
 END_TEST
 
@@ -294,17 +330,27 @@ START_TEST(connects_to_a_number_and_a_port)
 }
 END_TEST
 
-START_TEST(connects_to_a_unix_socket)
+static char listening_text[200];
+
+/* At the address listening_text. */
+static int
+listen_on_unix(void)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char text[200];
 
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", fixture_path("listening"));
 	ck_assert_int_eq(bind(listening, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(listening, 1), 0);
-	snprintf(text, sizeof(text), "unix:%s", sun.sun_path);
-	open_connects(text, 1000);
+	snprintf(listening_text, sizeof(listening_text), "unix:%s", sun.sun_path);
+	return listening;
+}
+
+START_TEST(connects_to_a_unix_socket)
+{
+	int listening = listen_on_unix();
+
+	open_connects(listening_text, 1000);
 	ck_assert_int_ge(results[0], 0);
 	expect_hi(listening);
 	close_and_finish();
@@ -395,6 +441,9 @@ tell(struct cp_conn *conn)
 	ck_assert_int_eq(errno, EDOM);
 	cp_log(conn, CP_LOG_DEBUG, "never seen");
 	cp_log(conn, (enum cp_log_level)0, "%s", text);
+	/* Of the levels that there are, the nearest. */
+	log_configure(LOG_TARGET_STDERR, LOG_LEVEL_DEBUG);
+	cp_log(conn, (enum cp_log_level)99, "of no level");
 	return CP_DONE;
 }
 
@@ -413,6 +462,7 @@ START_TEST(a_line_in_the_log_says_whose_it_is)
 	said = fixture_captured();
 	ck_assert_uint_eq(fixture_count(said, want), 1);
 	ck_assert_uint_eq(fixture_count(said, "never seen"), 0);
+	ck_assert_uint_eq(fixture_count(said, " debug: listener 'web': connection "), 1);
 	ck_assert_ptr_nonnull(strstr(said, "yyyyyyyy"));
 	close_and_finish();
 }
@@ -458,8 +508,14 @@ try_all(struct cp_conn *conn)
 	note(cp_read_line(conn, buf, sizeof(buf)));
 	note(cp_send_file(conn, -1, NULL, 10));
 	note(cp_shutdown(conn));
-	note(cp_connect(conn, "tcp:127.0.0.1:9", 1000));
+	/* There is somebody who listens, and no need to wait. */
+	note(cp_connect(conn, listening_text, 1000));
 	note(cp_blocking(conn, count_up, &number));
+	note(cp_send(conn, "x", 1));
+	note(cp_printf(conn, "x"));
+	note(cp_wait_fd(conn, own_fd, POLLIN, 1000));
+	note(cp_sleep(conn, 1000));
+	note(cp_wait(conn, 1000));
 	ck_assert_int_eq(number, 1);
 	return CP_DONE;
 }
@@ -468,12 +524,16 @@ static const struct cp_handler tries_all = {.abi = CP_HANDLER_ABI, .name = "all"
 
 START_TEST(who_must_end_can_not_go_on_by_any_of_them)
 {
+	int listening = listen_on_unix();
+
+	own_fd = listening;
 	served_open(&served, &tries_all, "");
 	served_send(&served, "a line\n");
 	cancel();
-	ck_assert_uint_eq(count, 7);
-	for (unsigned i = 0; i < 7; i++)
+	ck_assert_uint_eq(count, 12);
+	for (unsigned i = 0; i < 12; i++)
 		expect_result(i, -1, ECANCELED);
+	close(listening);
 	served_finish(&served);
 	served_expect_end(&served, CONN_END_DRAIN);
 }
@@ -497,6 +557,7 @@ main(void)
 	tcase_add_loop_test(tc, an_idle_time_of_its_own_is_shorter_than_the_listener_s, 0, 2);
 	tcase_add_loop_test(tc, an_idle_time_of_its_own_is_longer_than_the_listener_s, 0, 2);
 	tcase_add_loop_test(tc, a_lifetime_of_its_own_holds, 0, 2);
+	tcase_add_test(tc, a_lifetime_of_its_own_holds_for_one_that_never_waits);
 	tcase_add_test(tc, a_send_time_of_its_own_holds);
 	tcase_add_test(tc, a_timeout_of_0_is_the_listener_s_again);
 	tcase_add_test(tc, what_is_no_timeout_is_refused);
