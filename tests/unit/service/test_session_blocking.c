@@ -8,6 +8,7 @@
 #include <check.h>
 #include <errno.h>
 #include <semaphore.h>
+#include <sys/mman.h>
 #include <stdbool.h>
 
 #include "service/blocking.h"
@@ -136,6 +137,66 @@ START_TEST(a_blocking_call_runs_while_the_loop_turns)
 	turn_until_noted(2);
 	ck_assert_uint_eq(runs, 84);
 	close_and_finish();
+}
+END_TEST
+
+static int
+block_and_read(struct cp_conn *conn)
+{
+	int number = 21;
+	char byte;
+
+	note(cp_blocking(conn, double_it, &number));
+	note(cp_recv(conn, &byte, 1));
+	return CP_DONE;
+}
+
+static const struct cp_handler blocks_and_reads = {.abi = CP_HANDLER_ABI, .name = "blocks", .serve = block_and_read};
+
+START_TEST(the_idle_time_begins_anew_after_a_blocking_call)
+{
+	served_open(&served, &blocks_and_reads, IDLE);
+	wait_for(&begun);
+	rig_pass_ms(2 * IDLE_MS);
+	sem_post(&gate);
+	turn_until_noted(1);
+	rig_pass_ms(IDLE_MS - 1);
+	ck_assert_uint_eq(count, 1);
+	rig_pass_ms(1);
+	expect_result(1, -1, ETIMEDOUT);
+	close_and_finish();
+}
+END_TEST
+
+static void
+count_runs(void *arg)
+{
+	(void)arg;
+	runs++;
+	sem_post(&begun);
+}
+
+static int
+block_unwatched(struct cp_conn *conn)
+{
+	note(cp_blocking(conn, count_runs, NULL));
+	return CP_DONE;
+}
+
+static const struct cp_handler blocks_unwatched = {.abi = CP_HANDLER_ABI, .name = "blocks", .serve = block_unwatched};
+
+/* Not after it has been given to a helper, which would go on with a stack that is no longer there. */
+START_TEST(what_can_not_be_watched_is_found_before_anything_runs)
+{
+	int fd = memfd_create("unwatchable", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	fixture_open("", "", &blocks_unwatched);
+	served_begin_on(&served, fd, -1);
+	expect_result(0, -1, EPERM);
+	blocking_stop();
+	ck_assert_uint_eq(runs, 0);
+	served_expect_end(&served, CONN_END_SERVICE);
 }
 END_TEST
 
@@ -290,6 +351,8 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up_blocking, tear_down_blocking);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_blocking_call_runs_while_the_loop_turns);
+	tcase_add_test(tc, the_idle_time_begins_anew_after_a_blocking_call);
+	tcase_add_test(tc, what_can_not_be_watched_is_found_before_anything_runs);
 	tcase_add_loop_test(tc, what_has_begun_is_waited_for_even_by_one_that_must_end, 0, 2);
 	tcase_add_test(tc, what_has_not_begun_is_taken_back_from_one_that_must_end);
 	tcase_add_test(tc, one_call_more_than_can_wait_is_eagain);
