@@ -285,6 +285,18 @@ START_TEST(a_job_that_waits_can_be_withdrawn)
 }
 END_TEST
 
+START_TEST(what_was_withdrawn_does_not_wait_any_more)
+{
+	begin_at_gate(BLOCKING_THREADS_MAX);
+	for (unsigned i = 0; i <= BLOCKING_QUEUE_MAX; i++) {
+		ck_assert_int_eq(submit(BLOCKING_THREADS_MAX, count_it), 0);
+		ck_assert(blocking_withdraw(&jobs[BLOCKING_THREADS_MAX]));
+	}
+	open_gate(BLOCKING_THREADS_MAX);
+	turn_until_done(BLOCKING_THREADS_MAX);
+}
+END_TEST
+
 START_TEST(a_job_that_runs_can_not)
 {
 	begin_at_gate(1);
@@ -351,6 +363,7 @@ main(void)
 	tcase_add_test(tc, without_another_thread_a_job_waits_for_those_there_are);
 	tc = add_case(suite, "taken back");
 	tcase_add_test(tc, a_job_that_waits_can_be_withdrawn);
+	tcase_add_test(tc, what_was_withdrawn_does_not_wait_any_more);
 	tcase_add_test(tc, a_job_that_runs_can_not);
 	tc = add_case(suite, "the end");
 	tcase_add_test(tc, a_stop_before_anything_began_is_nothing);
