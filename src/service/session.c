@@ -537,8 +537,7 @@ session_drain(struct sched *sched, struct conn *conn)
 	struct session *session = session_from(conn);
 
 	(void)sched;
-	/* What still reads a header begins with a look at it. */
-	if (!is_to_drain(session) || session->state == SESSION_HEADER)
+	if (!is_to_drain(session))
 		return;
 	if (session->state == SESSION_PARKED)
 		session_run(session);
