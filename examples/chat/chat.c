@@ -10,6 +10,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include <connpoold/handler.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,12 +145,14 @@ join(struct client *client, const char *room)
 	return cp_printf(client->conn, "* you are in %s with %llu others\n", room, (unsigned long long)there);
 }
 
-/* Without its end, and with nothing in it that a terminal would obey. 1; 0: the client has ended; -1: errno. */
+/* Without its end, and with nothing in it that a terminal would obey. 1; 0: over; -1: errno. */
 static int
 read_text(struct cp_conn *conn, char *text, size_t size)
 {
 	ssize_t n = cp_read_line(conn, text, size);
 
+	if (n < 0 && errno == EMSGSIZE)
+		return cp_printf(conn, "* that is too long\n") < 0 ? -1 : 0;
 	if (n <= 0)
 		return (int)n;
 	text[strcspn(text, "\r\n")] = '\0';
@@ -159,6 +162,19 @@ read_text(struct cp_conn *conn, char *text, size_t size)
 }
 
 /* 1: go on; 0: over; -1: errno. */
+static int
+serve_name(struct client *client)
+{
+	int rc = read_text(client->conn, client->name, sizeof(client->name));
+
+	if (rc <= 0)
+		return rc;
+	if (client->name[0] == '\0')
+		return cp_printf(client->conn, "* who are you?\n") < 0 ? -1 : 1;
+	return join(client, "lobby") < 0 ? -1 : 1;
+}
+
+/* As serve_name(). */
 static int
 serve_line(struct client *client)
 {
@@ -179,13 +195,10 @@ static int
 serve(struct cp_conn *conn)
 {
 	struct client *client = begin_client(conn);
-	int rc;
+	int rc = 1;
 
 	if (client == NULL || cp_printf(conn, "* who are you?\n") < 0)
 		return -1;
-	rc = read_text(conn, client->name, sizeof(client->name));
-	if (rc > 0)
-		rc = join(client, "lobby") < 0 ? -1 : 1;
 	while (rc > 0) {
 		/* Also woken when the daemon begins to stop (CP_WAKE_AT_DRAIN). */
 		int ready = cp_wait(conn, -1);
@@ -195,7 +208,7 @@ serve(struct cp_conn *conn)
 		if (cp_draining(conn))
 			return cp_printf(conn, "* the server is stopping\n") < 0 ? -1 : CP_DONE;
 		if ((ready & CP_READY_INPUT) != 0)
-			rc = serve_line(client);
+			rc = client->name[0] == '\0' ? serve_name(client) : serve_line(client);
 	}
 	return rc;
 }

@@ -122,6 +122,9 @@ def test_chat_others_hear_what_one_says():
             ann.send(f"line {number}\r\n".encode())
             for other in (bob, cid):
                 expect_equal(read_line(other), f"ann: line {number}", "what the others hear")
+        with guests(daemon, "dan") as (dan,):
+            dan.send(b"x" * 600 + b"\n")
+            expect_equal(dan.recv_all(), b"* that is too long\n", "more than a line")
         bob.send(b"a\x1b[2Jb\nhalf of ")
         expect_equal((read_line(ann), read_line(cid)), ("bob: a?[2Jb",) * 2, "without what a terminal obeys")
         bob.send(b"it\n")
@@ -193,11 +196,15 @@ def test_chat_goes_on_across_a_reload():
 
 def test_chat_guests_are_told_that_it_stops():
     with Example("chat") as daemon, guests(daemon, "ann", "bob") as (ann, bob):
+        # One that has no name yet.
+        cid = daemon.connect("chat")
+        expect_equal((read_line(cid), ask(cid, "")), ("* who are you?",) * 2, "the question")
         mark = daemon.log.mark()
         daemon.process.terminate()
-        for client in (ann, bob):
+        for client in (ann, bob, cid):
             expect_equal(read_line(client), "* the server is stopping", "what a guest is told")
-        daemon.wait_closed(since=mark, end="service", count=2)
+        cid.close()
+        daemon.wait_closed(since=mark, end="service", count=3)
         expect_equal(daemon.wait_exit(), 0, "status")
 
 
