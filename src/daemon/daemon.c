@@ -28,6 +28,7 @@
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
+#include "service/program.h"
 #include "service/spawner.h"
 #include "service/verdict.h"
 #include "service/blocking.h"
@@ -72,7 +73,9 @@ sink_flush(struct route *route, unsigned taken)
 
 	bool woke = pool_wake(route->pool);
 
-	daemon->wants_nap = pool_is_shared(route->pool) && (!woke || taken > 1);
+	/* Programs have their own time: their worker sleeps again at once, and the nap would be over. */
+	daemon->wants_nap =
+		pool_is_shared(route->pool) && (!woke || taken > 1) && program_of(&route->rule->service) == NULL;
 	daemon_wake_tick(daemon);
 }
 
