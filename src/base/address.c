@@ -496,6 +496,20 @@ peer_from_sockaddr(struct peer *peer, const struct sockaddr *sa, socklen_t len)
 	}
 }
 
+/* As inet_ntop(3), which calls printf(3): it is done for every connection that is logged or gets a program. */
+static void
+format_ipv4(const uint8_t bytes[4], char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		if (bytes[i] >= 100)
+			*out++ = (char)('0' + bytes[i] / 100);
+		if (bytes[i] >= 10)
+			*out++ = (char)('0' + bytes[i] / 10 % 10);
+		*out++ = (char)('0' + bytes[i] % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *
 peer_format_host(const struct peer *peer, char buf[ADDRESS_TEXT_MAX])
 {
@@ -503,7 +517,7 @@ peer_format_host(const struct peer *peer, char buf[ADDRESS_TEXT_MAX])
 
 	switch (peer->family) {
 	case AF_INET:
-		inet_ntop(AF_INET, peer->bytes, buf, ADDRESS_TEXT_MAX);
+		format_ipv4(peer->bytes, buf);
 		break;
 	case AF_INET6:
 		inet_ntop(AF_INET6, peer->bytes, buf, ADDRESS_TEXT_MAX);

@@ -29,7 +29,7 @@ static void
 check_accepted(const struct example *examples, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct errmsg err = { "" };
+		struct errmsg err = {""};
 		struct address address, again;
 
 		ck_assert_msg(address_parse(&address, examples[i].text, &err) == 0, "%s", err.text);
@@ -49,8 +49,8 @@ static void
 check_refused(const struct example *examples, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct address address = { .port = 4711 };
-		struct errmsg err = { "" };
+		struct address address = {.port = 4711};
+		struct errmsg err = {""};
 		char prefix[64];
 
 		ck_assert_int_eq(address_parse(&address, examples[i].text, &err), -EINVAL);
@@ -88,8 +88,8 @@ make_text(const char *prefix, size_t count, const char *suffix)
 static struct peer
 make_peer(const char *number, uint16_t port, uint32_t scope_id)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope_id };
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope_id};
 	struct peer peer;
 
 	if (inet_pton(AF_INET, number, &in.sin_addr) == 1) {
@@ -123,25 +123,25 @@ END_TEST
 START_TEST(tcp_is_normalised)
 {
 	static const struct example examples[] = {
-		{ "tcp:0.0.0.0:80", "tcp:0.0.0.0:80" },
-		{ "tcp:192.0.2.255:080", "tcp:192.0.2.255:80" },
-		{ "tcp:*:00007007", "tcp:*:7007" },
-		{ "tcp:[::]:80", "tcp:[::]:80" },
-		{ "tcp:[0:0:0:0:0:0:0:0]:80", "tcp:[::]:80" },
-		{ "tcp:[2001:0DB8:0:0::00AB]:80", "tcp:[2001:db8::ab]:80" },
-		{ "tcp:[::ffff:192.0.2.1]:80", "tcp:192.0.2.1:80" },
-		{ "tcp:[::FFFF:c000:0201]:80", "tcp:192.0.2.1:80" },
-		{ "tcp:[::192.0.2.1]:80", "tcp:[::192.0.2.1]:80" },
-		{ "tcp:[fe80::1%eth0]:80", "tcp:[fe80::1%eth0]:80" },
-		{ "tcp:[FE80:0::1%2]:80", "tcp:[fe80::1%2]:80" },
-		{ "tcp:[ff02::1%lo]:80", "tcp:[ff02::1%lo]:80" },
-		{ "tcp:LocalHost:80", "tcp:localhost:80" },
-		{ "tcp:Web.Example.COM.:80", "tcp:web.example.com.:80" },
-		{ "tcp:4you.example:80", "tcp:4you.example:80" },
-		{ "tcp:a:80", "tcp:a:80" },
-		{ "tcp:my_host-1:80", "tcp:my_host-1:80" },
-		{ "tcp:xn--bcher-kva.example:80", "tcp:xn--bcher-kva.example:80" },
-		{ "tcp:1.2.3.4.example:80", "tcp:1.2.3.4.example:80" },
+		{"tcp:0.0.0.0:80", "tcp:0.0.0.0:80"},
+		{"tcp:192.0.2.255:080", "tcp:192.0.2.255:80"},
+		{"tcp:*:00007007", "tcp:*:7007"},
+		{"tcp:[::]:80", "tcp:[::]:80"},
+		{"tcp:[0:0:0:0:0:0:0:0]:80", "tcp:[::]:80"},
+		{"tcp:[2001:0DB8:0:0::00AB]:80", "tcp:[2001:db8::ab]:80"},
+		{"tcp:[::ffff:192.0.2.1]:80", "tcp:192.0.2.1:80"},
+		{"tcp:[::FFFF:c000:0201]:80", "tcp:192.0.2.1:80"},
+		{"tcp:[::192.0.2.1]:80", "tcp:[::192.0.2.1]:80"},
+		{"tcp:[fe80::1%eth0]:80", "tcp:[fe80::1%eth0]:80"},
+		{"tcp:[FE80:0::1%2]:80", "tcp:[fe80::1%2]:80"},
+		{"tcp:[ff02::1%lo]:80", "tcp:[ff02::1%lo]:80"},
+		{"tcp:LocalHost:80", "tcp:localhost:80"},
+		{"tcp:Web.Example.COM.:80", "tcp:web.example.com.:80"},
+		{"tcp:4you.example:80", "tcp:4you.example:80"},
+		{"tcp:a:80", "tcp:a:80"},
+		{"tcp:my_host-1:80", "tcp:my_host-1:80"},
+		{"tcp:xn--bcher-kva.example:80", "tcp:xn--bcher-kva.example:80"},
+		{"tcp:1.2.3.4.example:80", "tcp:1.2.3.4.example:80"},
 	};
 
 	check_accepted(examples, CP_COUNT(examples));
@@ -151,18 +151,18 @@ END_TEST
 START_TEST(port_is_a_number_from_0_to_65535)
 {
 	static const struct example examples[] = {
-		{ "tcp:*:65536", "\"65536\" is not a port: expected a number from 0 to 65535" },
-		{ "tcp:*:99999999999999999999999999", "is not a port" },
-		{ "tcp:*:4294967376", "is not a port" },
-		{ "tcp:*:-1", "is not a port" },
-		{ "tcp:*:+1", "is not a port" },
-		{ "tcp:*:0x50", "is not a port" },
-		{ "tcp:*: 80", "is not a port" },
-		{ "tcp:*:80 ", "is not a port" },
-		{ "tcp:*:http", "\"http\" is not a port" },
-		{ "tcp:*:", "\"\" is not a port" },
-		{ "tcp:[::1]:", "\"\" is not a port" },
-		{ "tcp:[::1]:80]", "is not a port" },
+		{"tcp:*:65536", "\"65536\" is not a port: expected a number from 0 to 65535"},
+		{"tcp:*:99999999999999999999999999", "is not a port"},
+		{"tcp:*:4294967376", "is not a port"},
+		{"tcp:*:-1", "is not a port"},
+		{"tcp:*:+1", "is not a port"},
+		{"tcp:*:0x50", "is not a port"},
+		{"tcp:*: 80", "is not a port"},
+		{"tcp:*:80 ", "is not a port"},
+		{"tcp:*:http", "\"http\" is not a port"},
+		{"tcp:*:", "\"\" is not a port"},
+		{"tcp:[::1]:", "\"\" is not a port"},
+		{"tcp:[::1]:80]", "is not a port"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -172,16 +172,16 @@ END_TEST
 START_TEST(missing_parts_are_named)
 {
 	static const struct example examples[] = {
-		{ "tcp:", "the port is missing: expected tcp:HOST:PORT" },
-		{ "tcp:localhost", "the port is missing" },
-		{ "tcp:*", "the port is missing" },
-		{ "tcp:192.0.2.1", "the port is missing" },
-		{ "tcp:80", "the host is missing: for any address write tcp:*:80" },
-		{ "tcp::80", "the host is missing: for any address write tcp:*:80" },
-		{ "tcp:[::1]", "a colon and the port must follow the bracket" },
-		{ "tcp:[::1]80", "a colon and the port must follow the bracket" },
-		{ "tcp:[::1", "the bracket is not closed" },
-		{ "tcp:[::1:80", "the bracket is not closed" },
+		{"tcp:", "the port is missing: expected tcp:HOST:PORT"},
+		{"tcp:localhost", "the port is missing"},
+		{"tcp:*", "the port is missing"},
+		{"tcp:192.0.2.1", "the port is missing"},
+		{"tcp:80", "the host is missing: for any address write tcp:*:80"},
+		{"tcp::80", "the host is missing: for any address write tcp:*:80"},
+		{"tcp:[::1]", "a colon and the port must follow the bracket"},
+		{"tcp:[::1]80", "a colon and the port must follow the bracket"},
+		{"tcp:[::1", "the bracket is not closed"},
+		{"tcp:[::1:80", "the bracket is not closed"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -191,12 +191,12 @@ END_TEST
 START_TEST(ipv6_without_brackets_is_explained)
 {
 	static const struct example examples[] = {
-		{ "tcp:::1:80", "an IPv6 address stands in brackets: write tcp:[::1]:80" },
-		{ "tcp:2001:db8::1:8080", "write tcp:[2001:db8::1]:8080" },
-		{ "tcp:fe80::1", "write tcp:[fe80::1]:PORT" },
-		{ "tcp:1:2:3:4:5:6:7:8", "and a port follows: write tcp:[1:2:3:4:5:6:7:8]:PORT" },
-		{ "tcp:host:80:90", "too many colons" },
-		{ "tcp:host::80", "too many colons" },
+		{"tcp:::1:80", "an IPv6 address stands in brackets: write tcp:[::1]:80"},
+		{"tcp:2001:db8::1:8080", "write tcp:[2001:db8::1]:8080"},
+		{"tcp:fe80::1", "write tcp:[fe80::1]:PORT"},
+		{"tcp:1:2:3:4:5:6:7:8", "and a port follows: write tcp:[1:2:3:4:5:6:7:8]:PORT"},
+		{"tcp:host:80:90", "too many colons"},
+		{"tcp:host::80", "too many colons"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -206,15 +206,15 @@ END_TEST
 START_TEST(brackets_are_for_ipv6_alone)
 {
 	static const struct example examples[] = {
-		{ "tcp:[]:80", "\"\" is not an IPv6 address" },
-		{ "tcp:[*]:80", "\"*\" is not an IPv6 address" },
-		{ "tcp:[192.0.2.1]:80", "is not an IPv6 address; brackets are for these alone" },
-		{ "tcp:[localhost]:80", "is not an IPv6 address" },
-		{ "tcp:[12345::1]:80", "is not an IPv6 address" },
-		{ "tcp:[1::2::3]:80", "is not an IPv6 address" },
-		{ "tcp:[::1/64]:80", "is not an IPv6 address" },
-		{ "tcp:[[::1]]:80", "a colon and the port must follow" },
-		{ "tcp:[0000000000000000000000000000000000000000000000000000000000001]:80", "is not an IPv6 address" },
+		{"tcp:[]:80", "\"\" is not an IPv6 address"},
+		{"tcp:[*]:80", "\"*\" is not an IPv6 address"},
+		{"tcp:[192.0.2.1]:80", "is not an IPv6 address; brackets are for these alone"},
+		{"tcp:[localhost]:80", "is not an IPv6 address"},
+		{"tcp:[12345::1]:80", "is not an IPv6 address"},
+		{"tcp:[1::2::3]:80", "is not an IPv6 address"},
+		{"tcp:[::1/64]:80", "is not an IPv6 address"},
+		{"tcp:[[::1]]:80", "a colon and the port must follow"},
+		{"tcp:[0000000000000000000000000000000000000000000000000000000000001]:80", "is not an IPv6 address"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -224,13 +224,13 @@ END_TEST
 START_TEST(interface_is_for_link_local_addresses_alone)
 {
 	static const struct example examples[] = {
-		{ "tcp:[fe80::1%]:80", "is expected a network interface" },
-		{ "tcp:[fe80::1%a%b]:80", "is expected a network interface" },
-		{ "tcp:[fe80::1%eth0/64]:80", "is expected a network interface" },
-		{ "tcp:[fe80::1%0123456789abcdef]:80", "is expected a network interface" },
-		{ "tcp:[2001:db8::1%eth0]:80", "only a link-local address (fe80::...) takes a network interface" },
-		{ "tcp:[::1%lo]:80", "only a link-local address" },
-		{ "tcp:[::ffff:192.0.2.1%lo]:80", "only a link-local address" },
+		{"tcp:[fe80::1%]:80", "is expected a network interface"},
+		{"tcp:[fe80::1%a%b]:80", "is expected a network interface"},
+		{"tcp:[fe80::1%eth0/64]:80", "is expected a network interface"},
+		{"tcp:[fe80::1%0123456789abcdef]:80", "is expected a network interface"},
+		{"tcp:[2001:db8::1%eth0]:80", "only a link-local address (fe80::...) takes a network interface"},
+		{"tcp:[::1%lo]:80", "only a link-local address"},
+		{"tcp:[::ffff:192.0.2.1%lo]:80", "only a link-local address"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -240,26 +240,28 @@ END_TEST
 START_TEST(host_that_is_neither_name_nor_number_is_refused)
 {
 	static const struct example examples[] = {
-		{ "tcp:256.0.0.1:80", "is not an IPv4 address: expected four numbers from 0 to 255" },
-		{ "tcp:1.2.3:80", "is not an IPv4 address" },
-		{ "tcp:1.2.3.4.5:80", "is not an IPv4 address" },
-		{ "tcp:127.1:80", "is not an IPv4 address" },
-		{ "tcp:2130706433:80", "is not an IPv4 address" },
-		{ "tcp:0x7f000001:80", "is not an IPv4 address" },
-		{ "tcp:0x7F.0.0.0x1:80", "is not an IPv4 address" },
-		{ "tcp:010.0.0.1:80", "is not an IPv4 address" },
-		{ "tcp:192.0.2.1.:80", "is not an IPv4 address" },
-		{ "tcp:.:80", "neither a host name nor an IP address" },
-		{ "tcp:.a:80", "neither a host name nor an IP address" },
-		{ "tcp:a..b:80", "neither a host name nor an IP address" },
-		{ "tcp:-a:80", "neither a host name nor an IP address" },
-		{ "tcp:a-.b:80", "neither a host name nor an IP address" },
-		{ "tcp:a b:80", "neither a host name nor an IP address" },
-		{ "tcp: a:80", "neither a host name nor an IP address" },
-		{ "tcp://host:80", "without slashes" },
-		{ "tcp:b\xc3\xbc" "cher:80", "neither a host name nor an IP address" },
-		{ "tcp:**:80", "neither a host name nor an IP address" },
-		{ "tcp:10.0.0.0/8:80", "neither a host name nor an IP address" },
+		{"tcp:256.0.0.1:80", "is not an IPv4 address: expected four numbers from 0 to 255"},
+		{"tcp:1.2.3:80", "is not an IPv4 address"},
+		{"tcp:1.2.3.4.5:80", "is not an IPv4 address"},
+		{"tcp:127.1:80", "is not an IPv4 address"},
+		{"tcp:2130706433:80", "is not an IPv4 address"},
+		{"tcp:0x7f000001:80", "is not an IPv4 address"},
+		{"tcp:0x7F.0.0.0x1:80", "is not an IPv4 address"},
+		{"tcp:010.0.0.1:80", "is not an IPv4 address"},
+		{"tcp:192.0.2.1.:80", "is not an IPv4 address"},
+		{"tcp:.:80", "neither a host name nor an IP address"},
+		{"tcp:.a:80", "neither a host name nor an IP address"},
+		{"tcp:a..b:80", "neither a host name nor an IP address"},
+		{"tcp:-a:80", "neither a host name nor an IP address"},
+		{"tcp:a-.b:80", "neither a host name nor an IP address"},
+		{"tcp:a b:80", "neither a host name nor an IP address"},
+		{"tcp: a:80", "neither a host name nor an IP address"},
+		{"tcp://host:80", "without slashes"},
+		{"tcp:b\xc3\xbc"
+		 "cher:80",
+			"neither a host name nor an IP address"},
+		{"tcp:**:80", "neither a host name nor an IP address"},
+		{"tcp:10.0.0.0/8:80", "neither a host name nor an IP address"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -293,12 +295,12 @@ END_TEST
 START_TEST(unix_paths_are_kept_as_they_are)
 {
 	static const struct example examples[] = {
-		{ "unix:/run/x.sock", "unix:/run/x.sock" },
-		{ "unix:/run//./X y:z.sock", "unix:/run//./X y:z.sock" },
-		{ "unix:relative", "unix:relative" },
-		{ "unix:@name", "unix:@name" },
-		{ "unix:@@", "unix:@@" },
-		{ "unix:@/a:b", "unix:@/a:b" },
+		{"unix:/run/x.sock", "unix:/run/x.sock"},
+		{"unix:/run//./X y:z.sock", "unix:/run//./X y:z.sock"},
+		{"unix:relative", "unix:relative"},
+		{"unix:@name", "unix:@name"},
+		{"unix:@@", "unix:@@"},
+		{"unix:@/a:b", "unix:@/a:b"},
 	};
 	struct address address = parse("unix:@Name");
 
@@ -312,11 +314,11 @@ END_TEST
 START_TEST(unix_paths_have_limits)
 {
 	static const struct example empty[] = {
-		{ "unix:", "the path is missing: expected unix:PATH or unix:@NAME" },
-		{ "unix:@", "the name is missing" },
+		{"unix:", "the path is missing: expected unix:PATH or unix:@NAME"},
+		{"unix:@", "the name is missing"},
 	};
 	struct address address;
-	struct example too_long = { NULL, "the path is too long for a socket: 108 bytes, at most 107" };
+	struct example too_long = {NULL, "the path is too long for a socket: 108 bytes, at most 107"};
 
 	check_refused(empty, CP_COUNT(empty));
 	address = parse(make_text("unix:/", 106, ""));
@@ -327,7 +329,7 @@ START_TEST(unix_paths_have_limits)
 	address = parse(make_text("unix:@", 107, ""));
 	ck_assert_uint_eq(strlen(address.host), 108);
 	address_fini(&address);
-	too_long = (struct example){ make_text("unix:@", 108, ""), "the name is too long for a socket: 108 bytes" };
+	too_long = (struct example){make_text("unix:@", 108, ""), "the name is too long for a socket: 108 bytes"};
 	check_refused(&too_long, 1);
 }
 END_TEST
@@ -335,17 +337,17 @@ END_TEST
 START_TEST(systemd_names_are_those_of_file_descriptors)
 {
 	static const struct example accepted[] = {
-		{ "systemd:greet", "systemd:greet" },
-		{ "systemd:connpoold.socket", "systemd:connpoold.socket" },
-		{ "systemd:A-b_9@x", "systemd:A-b_9@x" },
+		{"systemd:greet", "systemd:greet"},
+		{"systemd:connpoold.socket", "systemd:connpoold.socket"},
+		{"systemd:A-b_9@x", "systemd:A-b_9@x"},
 	};
 	static const struct example refused[] = {
-		{ "systemd:", "the name is missing: expected systemd:NAME" },
-		{ "systemd:a:b", "FileDescriptorName=" },
-		{ "systemd:a b", "FileDescriptorName=" },
-		{ "systemd:a\n", "FileDescriptorName=" },
-		{ "systemd:\xc3\xbc", "FileDescriptorName=" },
-		{ "systemd:\x7f", "FileDescriptorName=" },
+		{"systemd:", "the name is missing: expected systemd:NAME"},
+		{"systemd:a:b", "FileDescriptorName="},
+		{"systemd:a b", "FileDescriptorName="},
+		{"systemd:a\n", "FileDescriptorName="},
+		{"systemd:\xc3\xbc", "FileDescriptorName="},
+		{"systemd:\x7f", "FileDescriptorName="},
 	};
 	struct address address = parse(make_text("systemd:", 255, ""));
 
@@ -362,7 +364,7 @@ END_TEST
 static void
 check_server(const char *text, const char *normal, const char *error)
 {
-	struct errmsg err = { "" };
+	struct errmsg err = {""};
 	struct address address;
 	int r = address_parse_server(&address, text, &err);
 
@@ -425,7 +427,7 @@ END_TEST
 START_TEST(nobody_listens_at_srv_records)
 {
 	static const struct example refused[] = {
-		{ "srv:_http._tcp.a", "names servers to connect to, not where to listen; expected tcp:HOST:PORT" },
+		{"srv:_http._tcp.a", "names servers to connect to, not where to listen; expected tcp:HOST:PORT"},
 	};
 
 	check_refused(refused, CP_COUNT(refused));
@@ -435,19 +437,19 @@ END_TEST
 START_TEST(unknown_forms_are_told_what_was_expected)
 {
 	static const struct example examples[] = {
-		{ "", "expected tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH, unix:@NAME or systemd:NAME" },
-		{ ":", "expected tcp:HOST:PORT" },
-		{ "tcp", "expected tcp:HOST:PORT" },
-		{ "TCP:*:80", "expected tcp:HOST:PORT" },
-		{ " tcp:*:80", "expected tcp:HOST:PORT" },
-		{ "tcp4:*:80", "expected tcp:HOST:PORT" },
-		{ "80", "did you mean tcp:*:80?" },
-		{ "localhost:80", "did you mean tcp:localhost:80?" },
-		{ "*:80", "did you mean tcp:*:80?" },
-		{ "/run/x.sock", "did you mean unix:/run/x.sock?" },
-		{ "@x", "did you mean unix:@x?" },
-		{ "udp:*:53", "datagram listeners (udp:) are not supported by this version" },
-		{ "udp:", "datagram listeners (udp:) are not supported by this version" },
+		{"", "expected tcp:HOST:PORT, tcp:[V6]:PORT, tcp:*:PORT, unix:PATH, unix:@NAME or systemd:NAME"},
+		{":", "expected tcp:HOST:PORT"},
+		{"tcp", "expected tcp:HOST:PORT"},
+		{"TCP:*:80", "expected tcp:HOST:PORT"},
+		{" tcp:*:80", "expected tcp:HOST:PORT"},
+		{"tcp4:*:80", "expected tcp:HOST:PORT"},
+		{"80", "did you mean tcp:*:80?"},
+		{"localhost:80", "did you mean tcp:localhost:80?"},
+		{"*:80", "did you mean tcp:*:80?"},
+		{"/run/x.sock", "did you mean unix:/run/x.sock?"},
+		{"@x", "did you mean unix:@x?"},
+		{"udp:*:53", "datagram listeners (udp:) are not supported by this version"},
+		{"udp:", "datagram listeners (udp:) are not supported by this version"},
 	};
 
 	check_refused(examples, CP_COUNT(examples));
@@ -467,7 +469,7 @@ END_TEST
 
 START_TEST(every_failed_allocation_is_reported_and_leaks_nothing)
 {
-	static const char *const texts[] = { "tcp:*:80", "unix:/x", "systemd:x" };
+	static const char *const texts[] = {"tcp:*:80", "unix:/x", "systemd:x"};
 	struct address address;
 	struct errmsg err;
 
@@ -543,6 +545,21 @@ START_TEST(peers_are_formatted)
 }
 END_TEST
 
+START_TEST(every_number_of_an_ipv4_peer_is_formatted)
+{
+	for (unsigned i = 0; i < 256; i++) {
+		char buf[ADDRESS_TEXT_MAX];
+		char expected[INET_ADDRSTRLEN];
+		struct peer peer = {.family = AF_INET};
+
+		for (unsigned k = 0; k < 4; k++)
+			peer.bytes[k] = (uint8_t)(i + k * 85);
+		ck_assert_ptr_nonnull(inet_ntop(AF_INET, peer.bytes, expected, sizeof(expected)));
+		ck_assert_str_eq(peer_format_host(&peer, buf), expected);
+	}
+}
+END_TEST
+
 START_TEST(mapped_peers_are_ipv4)
 {
 	struct peer mapped = make_peer("::ffff:192.0.2.1", 80, 0);
@@ -557,9 +574,9 @@ END_TEST
 
 START_TEST(other_peers_have_a_word)
 {
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
 	char buf[ADDRESS_TEXT_MAX];
 	struct peer peer;
 
@@ -579,7 +596,7 @@ END_TEST
 
 START_TEST(bound_sockets_are_formatted)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	char buf[ADDRESS_TEXT_MAX], expected[ADDRESS_TEXT_MAX];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(in);
@@ -601,7 +618,7 @@ END_TEST
 
 START_TEST(bound_unix_sockets_are_formatted)
 {
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	char buf[ADDRESS_TEXT_MAX], expected[ADDRESS_TEXT_MAX];
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int len;
@@ -653,6 +670,7 @@ main(void)
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("peer");
 	tcase_add_test(tc, peers_are_formatted);
+	tcase_add_test(tc, every_number_of_an_ipv4_peer_is_formatted);
 	tcase_add_test(tc, mapped_peers_are_ipv4);
 	tcase_add_test(tc, other_peers_have_a_word);
 	tcase_add_test(tc, bound_sockets_are_formatted);
