@@ -156,6 +156,21 @@ served_reset(struct served *served)
 	fd_close(&served->client);
 }
 
+void
+served_close_and_finish(struct served *served)
+{
+	served_close(served);
+	rig_turn_some();
+	rig_pass_ms(LINGER_GLANCE_MS);
+	served_finish(served);
+}
+
+void
+served_cancel(struct served *served)
+{
+	session_cancel(&rig_sched, &served->session->conn, CONN_END_DRAIN);
+}
+
 ssize_t
 served_read(const struct served *served, char *buf, size_t size)
 {

@@ -53,6 +53,10 @@ void served_send(const struct served *served, const char *text);
 /* The client closes; over loopback with a reset where that is asked for. */
 void served_close(struct served *served);
 void served_reset(struct served *served);
+/* The client closes; what lingers ends. */
+void served_close_and_finish(struct served *served);
+/* The pool has it end, because the daemon stops. */
+void served_cancel(struct served *served);
 /* What the client can read now, without waiting; the length, 0 at the end, or -errno. */
 ssize_t served_read(const struct served *served, char *buf, size_t size);
 /* That is exactly text. */

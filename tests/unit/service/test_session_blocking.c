@@ -12,53 +12,13 @@
 #include <stdbool.h>
 
 #include "service/blocking.h"
+#include "callnotes.h"
 #include "sessionrig.h"
 
-#define NOTES_MAX 64
 #define IDLE_MS 5000
 #define IDLE "idle_timeout = \"5s\";"
 
 static struct served served;
-static ssize_t results[NOTES_MAX];
-static int errors[NOTES_MAX];
-static unsigned count;
-
-static void
-reset_notes(void)
-{
-	count = 0;
-}
-
-static ssize_t
-note(ssize_t result)
-{
-	ck_assert_uint_lt(count, NOTES_MAX);
-	errors[count] = result < 0 ? errno : 0;
-	results[count++] = result;
-	return result;
-}
-
-static void
-expect_result(unsigned i, ssize_t result, int error)
-{
-	ck_assert_uint_gt(count, i);
-	ck_assert_int_eq(results[i], result);
-	ck_assert_int_eq(errors[i], error);
-}
-
-static void
-close_and_finish(void)
-{
-	served_close(&served);
-	rig_pass_ms(LINGER_GLANCE_MS);
-	served_finish(&served);
-}
-
-static void
-cancel(void)
-{
-	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
-}
 
 static sem_t begun;
 static sem_t gate;
@@ -113,7 +73,7 @@ static const struct cp_handler blocks = {.abi = CP_HANDLER_ABI, .name = "blocks"
 static bool
 has_noted(void *arg)
 {
-	return count >= *(unsigned *)arg;
+	return note_count >= *(unsigned *)arg;
 }
 
 static void
@@ -128,15 +88,15 @@ START_TEST(a_blocking_call_runs_while_the_loop_turns)
 	wait_for(&begun);
 	/* No deadline but the lifetime counts meanwhile. */
 	rig_pass_ms(2 * IDLE_MS);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	sem_post(&gate);
 	turn_until_noted(1);
-	expect_result(0, 0, 0);
+	expect_note(0, 0, 0);
 	ck_assert_uint_eq(runs, 42);
 	sem_post(&gate);
 	turn_until_noted(2);
 	ck_assert_uint_eq(runs, 84);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -161,10 +121,10 @@ START_TEST(the_idle_time_begins_anew_after_a_blocking_call)
 	sem_post(&gate);
 	turn_until_noted(1);
 	rig_pass_ms(IDLE_MS - 1);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	expect_result(1, -1, ETIMEDOUT);
-	close_and_finish();
+	expect_note(1, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -193,7 +153,7 @@ START_TEST(what_can_not_be_watched_is_found_before_anything_runs)
 	ck_assert_int_ge(fd, 0);
 	fixture_open("", "", &blocks_unwatched);
 	served_begin_on(&served, fd, -1);
-	expect_result(0, -1, EPERM);
+	expect_note(0, -1, EPERM);
 	blocking_stop();
 	ck_assert_uint_eq(runs, 0);
 	served_expect_end(&served, CONN_END_SERVICE);
@@ -207,15 +167,15 @@ START_TEST(what_has_begun_is_waited_for_even_by_one_that_must_end)
 	if (_i == 0)
 		rig_pass_ms(3000);
 	else
-		cancel();
+		served_cancel(&served);
 	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	sem_post(&gate);
 	turn_until_noted(2);
-	expect_result(0, 0, 0);
-	expect_result(1, -1, ECANCELED);
+	expect_note(0, 0, 0);
+	expect_note(1, -1, ECANCELED);
 	ck_assert_uint_eq(runs, 42);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, _i == 0 ? CONN_END_LIFETIME : CONN_END_DRAIN);
 }
 END_TEST
@@ -281,13 +241,13 @@ START_TEST(what_has_not_begun_is_taken_back_from_one_that_must_end)
 	hold_all_threads(0);
 	served_open(&served, &blocks, "");
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
-	cancel();
-	expect_result(0, -1, ECANCELED);
-	expect_result(1, -1, ECANCELED);
+	ck_assert_uint_eq(note_count, 0);
+	served_cancel(&served);
+	expect_note(0, -1, ECANCELED);
+	expect_note(1, -1, ECANCELED);
 	ck_assert_uint_eq(runs, 21);
 	release_threads(0);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_DRAIN);
 }
 END_TEST
@@ -296,10 +256,10 @@ START_TEST(one_call_more_than_can_wait_is_eagain)
 {
 	hold_all_threads(BLOCKING_QUEUE_MAX);
 	served_open(&served, &blocks, "");
-	expect_result(0, -1, EAGAIN);
+	expect_note(0, -1, EAGAIN);
 	ck_assert_uint_eq(runs, 21);
 	release_threads(BLOCKING_QUEUE_MAX);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -338,7 +298,7 @@ calls_case(Suite *suite, const char *name)
 {
 	TCase *tc = rig_case(suite, name);
 
-	tcase_add_checked_fixture(tc, reset_notes, NULL);
+	tcase_add_checked_fixture(tc, notes_reset, NULL);
 	return tc;
 }
 

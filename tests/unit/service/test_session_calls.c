@@ -17,54 +17,14 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "callnotes.h"
 #include "sessionrig.h"
 
-#define NOTES_MAX 16
 #define IDLE_MS 5000
 #define IDLE "idle_timeout = \"5s\";"
 #define BULK_BYTES (4u * 1024 * 1024)
 
 static struct served served;
-static ssize_t results[NOTES_MAX];
-static int errors[NOTES_MAX];
-static unsigned count;
-
-static void
-reset_notes(void)
-{
-	count = 0;
-}
-
-static ssize_t
-note(ssize_t result)
-{
-	ck_assert_uint_lt(count, NOTES_MAX);
-	errors[count] = result < 0 ? errno : 0;
-	results[count++] = result;
-	return result;
-}
-
-static void
-expect_result(unsigned i, ssize_t result, int error)
-{
-	ck_assert_uint_gt(count, i);
-	ck_assert_int_eq(results[i], result);
-	ck_assert_int_eq(errors[i], error);
-}
-
-static void
-close_and_finish(void)
-{
-	served_close(&served);
-	rig_pass_ms(LINGER_GLANCE_MS);
-	served_finish(&served);
-}
-
-static void
-cancel(void)
-{
-	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
-}
 
 /* ---- cp_set_timeout ----------------------------------------------------------------------------------- */
 
@@ -91,17 +51,17 @@ open_timeout(enum cp_timeout what, int ms, const char *options)
 	which = what;
 	timeout_ms = ms;
 	served_open(&served, &sets_timeout, options);
-	expect_result(0, 0, 0);
+	expect_note(0, 0, 0);
 }
 
 START_TEST(an_idle_time_of_its_own_is_shorter_than_the_listener_s)
 {
 	open_timeout(CP_TIMEOUT_IDLE, 200, _i == 0 ? IDLE : "");
 	rig_pass_ms(199);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	expect_result(1, -1, ETIMEDOUT);
-	close_and_finish();
+	expect_note(1, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_IDLE);
 }
 END_TEST
@@ -110,10 +70,10 @@ START_TEST(an_idle_time_of_its_own_is_longer_than_the_listener_s)
 {
 	open_timeout(CP_TIMEOUT_IDLE, _i == 0 ? 3 * IDLE_MS : -1, IDLE);
 	rig_pass_ms(3 * IDLE_MS - 1);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	ck_assert_uint_eq(count, _i == 0 ? 2 : 1);
-	close_and_finish();
+	ck_assert_uint_eq(note_count, _i == 0 ? 2 : 1);
+	served_close_and_finish(&served);
 	served_expect_end(&served, _i == 0 ? CONN_END_IDLE : CONN_END_CLIENT);
 }
 END_TEST
@@ -122,13 +82,13 @@ START_TEST(a_lifetime_of_its_own_holds)
 {
 	open_timeout(CP_TIMEOUT_LIFETIME, _i == 0 ? 300 : -1, "lifetime = \"1s\";");
 	rig_pass_ms(299);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	ck_assert_uint_eq(count, _i == 0 ? 2 : 1);
+	ck_assert_uint_eq(note_count, _i == 0 ? 2 : 1);
 	if (_i == 0)
-		expect_result(1, -1, ECANCELED);
+		expect_note(1, -1, ECANCELED);
 	rig_pass_ms(1000);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, _i == 0 ? CONN_END_LIFETIME : CONN_END_CLIENT);
 }
 END_TEST
@@ -158,11 +118,11 @@ START_TEST(a_lifetime_of_its_own_holds_for_one_that_never_waits)
 	ck_assert_int_gt(send(ends[1], bulk, sizeof(bulk), MSG_DONTWAIT), 10000);
 	served_begin_on(&served, ends[0], ends[1]);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(300);
 	rig_turn();
-	expect_result(1, -1, ECANCELED);
-	close_and_finish();
+	expect_note(1, -1, ECANCELED);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_LIFETIME);
 }
 END_TEST
@@ -183,9 +143,9 @@ START_TEST(a_send_time_of_its_own_holds)
 	served_open(&served, &sets_send, "send_timeout = \"5s\";");
 	rig_turn_some();
 	rig_pass_ms(99);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	expect_result(1, -1, ETIMEDOUT);
+	expect_note(1, -1, ETIMEDOUT);
 	served_finish(&served);
 	served_expect_end(&served, CONN_END_SEND_TIMEOUT);
 }
@@ -208,8 +168,8 @@ START_TEST(a_timeout_of_0_is_the_listener_s_again)
 {
 	served_open(&served, &sets_twice, IDLE);
 	rig_pass_ms(IDLE_MS);
-	expect_result(2, -1, ETIMEDOUT);
-	close_and_finish();
+	expect_note(2, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -226,9 +186,9 @@ static const struct cp_handler sets_wrongly = {.abi = CP_HANDLER_ABI, .name = "w
 START_TEST(what_is_no_timeout_is_refused)
 {
 	served_open(&served, &sets_wrongly, "");
-	expect_result(0, -1, EINVAL);
-	expect_result(1, -1, EINVAL);
-	close_and_finish();
+	expect_note(0, -1, EINVAL);
+	expect_note(1, -1, EINVAL);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -323,10 +283,10 @@ START_TEST(connects_to_a_number_and_a_port)
 	else
 		snprintf(text, sizeof(text), "tcp:[::1]:%u", ntohs(any6.sin6_port));
 	open_connects(text, 1000);
-	ck_assert_int_ge(results[0], 0);
-	expect_result(1, -1, EAGAIN);
+	ck_assert_int_ge(note_results[0], 0);
+	expect_note(1, -1, EAGAIN);
 	expect_hi(listening);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -351,9 +311,9 @@ START_TEST(connects_to_a_unix_socket)
 	int listening = listen_on_unix();
 
 	open_connects(listening_text, 1000);
-	ck_assert_int_ge(results[0], 0);
+	ck_assert_int_ge(note_results[0], 0);
 	expect_hi(listening);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -369,9 +329,9 @@ START_TEST(a_connect_that_is_refused_says_so)
 	ck_assert_int_eq(getsockname(bound, (struct sockaddr *)&any, &length), 0);
 	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", ntohs(any.sin_port));
 	open_connects(text, 1000);
-	expect_result(0, -1, ECONNREFUSED);
+	expect_note(0, -1, ECONNREFUSED);
 	close(bound);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -402,15 +362,15 @@ START_TEST(a_connect_without_an_answer_is_given_up)
 
 	open_connects(text, 700);
 	rig_pass_ms(699);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	if (_i == 0) {
 		rig_pass_ms(1);
-		expect_result(0, -1, ETIMEDOUT);
+		expect_note(0, -1, ETIMEDOUT);
 	} else {
-		cancel();
-		expect_result(0, -1, ECANCELED);
+		served_cancel(&served);
+		expect_note(0, -1, ECANCELED);
 	}
-	close_and_finish();
+	served_close_and_finish(&served);
 	close(listening);
 	close(ends[0]);
 	close(ends[1]);
@@ -423,8 +383,8 @@ START_TEST(a_name_is_no_address_to_connect_to)
 		"127.0.0.1:80", "unix:", "", "tcp:127.0.0.1"};
 
 	open_connects(texts[_i], 1000);
-	expect_result(0, -1, EINVAL);
-	close_and_finish();
+	expect_note(0, -1, EINVAL);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -464,7 +424,7 @@ START_TEST(a_line_in_the_log_says_whose_it_is)
 	ck_assert_uint_eq(fixture_count(said, "never seen"), 0);
 	ck_assert_uint_eq(fixture_count(said, " debug: listener 'web': connection "), 1);
 	ck_assert_ptr_nonnull(strstr(said, "yyyyyyyy"));
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -484,7 +444,7 @@ START_TEST(it_knows_its_listener_and_its_number)
 	served_open(&served, &knows, "");
 	snprintf(want, sizeof(want), "web %d", served.session->conn.from.id > 0);
 	served_expect(&served, want);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -529,10 +489,10 @@ START_TEST(who_must_end_can_not_go_on_by_any_of_them)
 	own_fd = listening;
 	served_open(&served, &tries_all, "");
 	served_send(&served, "a line\n");
-	cancel();
-	ck_assert_uint_eq(count, 12);
+	served_cancel(&served);
+	ck_assert_uint_eq(note_count, 12);
 	for (unsigned i = 0; i < 12; i++)
-		expect_result(i, -1, ECANCELED);
+		expect_note(i, -1, ECANCELED);
 	close(listening);
 	served_finish(&served);
 	served_expect_end(&served, CONN_END_DRAIN);
@@ -544,7 +504,7 @@ calls_case(Suite *suite, const char *name)
 {
 	TCase *tc = rig_case(suite, name);
 
-	tcase_add_checked_fixture(tc, reset_notes, NULL);
+	tcase_add_checked_fixture(tc, notes_reset, NULL);
 	return tc;
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/fdutil.h"
 #include "net/route.h"
+#include "callnotes.h"
 #include "sessionrig.h"
 
 #define BEHIND "accept_proxy = true; trusted_proxies = \"127.0.0.0/8\"; proxy_timeout = \"2s\"; idle_timeout = \"5s\";"
@@ -29,51 +30,16 @@
 
 static struct served served;
 static unsigned calls;
-static int results[4];
-static int errors[4];
-static unsigned count;
 static int own_fd = -1;
 static int timeout_ms;
 
 static void
 reset_notes(void)
 {
-	calls = count = 0;
+	notes_reset();
+	calls = 0;
 	own_fd = -1;
 	timeout_ms = -1;
-}
-
-static int
-note(int result)
-{
-	ck_assert_uint_lt(count, 4);
-	errors[count] = result < 0 ? errno : 0;
-	results[count++] = result;
-	return result;
-}
-
-static void
-expect_result(unsigned i, int result, int error)
-{
-	ck_assert_uint_gt(count, i);
-	ck_assert_int_eq(results[i], result);
-	ck_assert_int_eq(errors[i], error);
-}
-
-/* The client closes; what lingers ends. */
-static void
-close_and_finish(void)
-{
-	served_close(&served);
-	rig_turn_some();
-	rig_pass_ms(LINGER_GLANCE_MS);
-	ck_assert(served.is_over);
-}
-
-static void
-cancel(void)
-{
-	session_cancel(&rig_sched, &served.session->conn, CONN_END_DRAIN);
 }
 
 /* ---- the header of a proxy ------------------------------------------------------------ */
@@ -112,7 +78,7 @@ START_TEST(a_header_and_bytes_behind_it_come_at_once)
 	served_expect(&served, "hello");
 	ck_assert_uint_eq(calls, 1);
 	ck_assert_int_eq(served.session->conn.from.peer.port, 5000);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_CLIENT);
 	ck_assert_uint_eq(served.bytes_in, 5);
 }
@@ -135,7 +101,7 @@ START_TEST(a_header_in_pieces_is_waited_for)
 	served_send(&served, "hello");
 	rig_turn();
 	served_expect(&served, "hello");
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -182,7 +148,7 @@ START_TEST(a_header_moves_the_idle_deadline)
 	rig_pass_ms(IDLE_MS - 1);
 	ck_assert_int_eq(served_state(&served), SESSION_PARKED);
 	rig_pass_ms(1);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_IDLE);
 }
 END_TEST
@@ -190,7 +156,7 @@ END_TEST
 START_TEST(cancel_ends_one_that_waits_for_its_header)
 {
 	begin_behind_proxy(&client_first);
-	cancel();
+	served_cancel(&served);
 	served_expect_end(&served, CONN_END_DRAIN);
 	ck_assert_uint_eq(calls, 0);
 }
@@ -218,7 +184,7 @@ begin_wait_fd(const char *options)
 	served_open(&served, &waits_for_fd, options);
 	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 }
 
 START_TEST(a_descriptor_that_is_ready_ends_the_wait)
@@ -227,12 +193,12 @@ START_TEST(a_descriptor_that_is_ready_ends_the_wait)
 	/* Bytes of the client don't. */
 	served_send(&served, "x");
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	fd_signal_event(own_fd);
 	rig_turn();
-	expect_result(0, POLLIN, 0);
-	expect_result(1, 1, 0);
-	close_and_finish();
+	expect_note(0, POLLIN, 0);
+	expect_note(1, 1, 0);
+	served_close_and_finish(&served);
 	fd_close(&own_fd);
 }
 END_TEST
@@ -242,13 +208,13 @@ START_TEST(a_wait_for_a_descriptor_has_its_time)
 	timeout_ms = WAIT_MS;
 	begin_wait_fd("idle_timeout = \"5s\";");
 	rig_pass_ms(WAIT_MS - 1);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	rig_pass_ms(1);
-	expect_result(0, 0, 0);
+	expect_note(0, 0, 0);
 	served_send(&served, "x");
 	rig_turn_some();
-	expect_result(1, 1, 0);
-	close_and_finish();
+	expect_note(1, 1, 0);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_SERVICE);
 	fd_close(&own_fd);
 }
@@ -260,10 +226,10 @@ START_TEST(a_client_that_is_gone_ends_the_wait_for_a_descriptor)
 	fixture_open("", "", &waits_for_fd);
 	served_begin_tcp(&served);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	served_reset(&served);
 	served_finish(&served);
-	expect_result(0, -1, ECONNRESET);
+	expect_note(0, -1, ECONNRESET);
 	fd_close(&own_fd);
 }
 END_TEST
@@ -274,11 +240,11 @@ START_TEST(a_unix_client_that_has_closed_is_still_served)
 	served_send(&served, "x");
 	served_close(&served);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	fd_signal_event(own_fd);
 	rig_turn_some();
-	expect_result(0, POLLIN, 0);
-	expect_result(1, 1, 0);
+	expect_note(0, POLLIN, 0);
+	expect_note(1, 1, 0);
 	served_finish(&served);
 	fd_close(&own_fd);
 }
@@ -292,8 +258,8 @@ START_TEST(a_wait_of_no_time_is_a_look)
 		fd_signal_event(own_fd);
 	served_open(&served, &waits_for_fd, "");
 	rig_turn_some();
-	expect_result(0, _i == 1 ? POLLIN : 0, 0);
-	close_and_finish();
+	expect_note(0, _i == 1 ? POLLIN : 0, 0);
+	served_close_and_finish(&served);
 	fd_close(&own_fd);
 }
 END_TEST
@@ -302,15 +268,15 @@ START_TEST(a_long_wait_of_the_handlers_own_is_not_the_clients_idleness)
 {
 	begin_wait_fd("idle_timeout = \"5s\";");
 	rig_pass_ms(3 * IDLE_MS);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	fd_signal_event(own_fd);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(IDLE_MS - 1);
-	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(note_count, 1);
 	rig_pass_ms(1);
-	expect_result(1, -1, ETIMEDOUT);
-	close_and_finish();
+	expect_note(1, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 	fd_close(&own_fd);
 }
 END_TEST
@@ -319,13 +285,13 @@ START_TEST(cancel_and_a_lifetime_end_a_wait_for_a_descriptor)
 {
 	begin_wait_fd(_i == 0 ? "" : "lifetime = \"5s\";");
 	if (_i == 0)
-		cancel();
+		served_cancel(&served);
 	else
 		rig_pass_ms(5000);
-	expect_result(0, -1, ECANCELED);
-	expect_result(1, -1, ECANCELED);
+	expect_note(0, -1, ECANCELED);
+	expect_note(1, -1, ECANCELED);
 	if (_i == 1)
-		close_and_finish();
+		served_close_and_finish(&served);
 	served_expect_end(&served, _i == 0 ? CONN_END_DRAIN : CONN_END_LIFETIME);
 	/* It is watched no more. */
 	fd_signal_event(own_fd);
@@ -338,8 +304,8 @@ START_TEST(a_descriptor_that_is_none_is_an_error)
 {
 	own_fd = -1;
 	served_open(&served, &waits_for_fd, "");
-	expect_result(0, -1, EBADF);
-	close_and_finish();
+	expect_note(0, -1, EBADF);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -355,8 +321,8 @@ serve_sleep(struct cp_conn *conn)
 		cp_wake(conn);
 	note(cp_sleep(conn, timeout_ms));
 	note(cp_sleep(conn, 0));
-	errno = errors[0];
-	return results[0] < 0 ? -1 : CP_DONE;
+	errno = note_errors[0];
+	return note_results[0] < 0 ? -1 : CP_DONE;
 }
 
 static const struct cp_handler sleeps = {.abi = CP_HANDLER_ABI, .name = "sleep", .serve = serve_sleep};
@@ -388,7 +354,7 @@ START_TEST(a_wake_up_ends_the_sleep_once)
 
 	begin_sleep("idle_timeout = \"5s\";");
 	rig_pass_ms(3 * IDLE_MS);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	if (_i == 0)
 		cp_wake(public_conn());
 	else
@@ -396,9 +362,9 @@ START_TEST(a_wake_up_ends_the_sleep_once)
 	if (_i == 1)
 		ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	rig_turn_some();
-	expect_result(0, 1, 0);
-	expect_result(1, 0, 0);
-	close_and_finish();
+	expect_note(0, 1, 0);
+	expect_note(1, 0, 0);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_SERVICE);
 }
 END_TEST
@@ -408,9 +374,9 @@ START_TEST(a_wake_up_before_the_sleep_is_not_lost)
 	wakes_itself = true;
 	begin_sleep("");
 	wakes_itself = false;
-	expect_result(0, 1, 0);
-	expect_result(1, 0, 0);
-	close_and_finish();
+	expect_note(0, 1, 0);
+	expect_note(1, 0, 0);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -419,10 +385,10 @@ START_TEST(a_sleep_has_its_time)
 	timeout_ms = WAIT_MS;
 	begin_sleep("");
 	rig_pass_ms(WAIT_MS - 1);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	rig_pass_ms(1);
-	expect_result(0, 0, 0);
-	close_and_finish();
+	expect_note(0, 0, 0);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_SERVICE);
 }
 END_TEST
@@ -433,10 +399,10 @@ START_TEST(a_client_that_is_gone_ends_the_sleep)
 	served_begin_tcp(&served);
 	served_send(&served, "x");
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	served_reset(&served);
 	served_finish(&served);
-	expect_result(0, -1, ECONNRESET);
+	expect_note(0, -1, ECONNRESET);
 	served_expect_end(&served, CONN_END_CLIENT_RESET);
 }
 END_TEST
@@ -446,11 +412,11 @@ START_TEST(a_client_that_has_said_all_is_slept_for)
 	begin_sleep("");
 	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	cp_wake(public_conn());
 	rig_turn_some();
-	expect_result(0, 1, 0);
-	close_and_finish();
+	expect_note(0, 1, 0);
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -459,9 +425,9 @@ START_TEST(cancel_ends_a_sleep_and_a_wake_up_does_not_hide_it)
 	begin_sleep("");
 	if (_i == 1)
 		cp_wake(public_conn());
-	cancel();
-	expect_result(0, -1, ECANCELED);
-	expect_result(1, -1, ECANCELED);
+	served_cancel(&served);
+	expect_note(0, -1, ECANCELED);
+	expect_note(1, -1, ECANCELED);
 	served_expect_end(&served, CONN_END_DRAIN);
 	/* The session's memory is gone: what was posted must not run. */
 	rig_turn_some();
@@ -475,12 +441,12 @@ serve_wait(struct cp_conn *conn)
 {
 	char buf[8];
 
-	while (note(cp_wait(conn, timeout_ms)) > 0 && count < 4) {
-		if ((results[count - 1] & CP_READY_INPUT) != 0 && cp_recv(conn, buf, sizeof(buf)) <= 0)
+	while (note(cp_wait(conn, timeout_ms)) > 0 && note_count < 4) {
+		if ((note_results[note_count - 1] & CP_READY_INPUT) != 0 && cp_recv(conn, buf, sizeof(buf)) <= 0)
 			return CP_DONE;
 	}
-	errno = errors[count - 1];
-	return results[count - 1] < 0 ? -1 : CP_DONE;
+	errno = note_errors[note_count - 1];
+	return note_results[note_count - 1] < 0 ? -1 : CP_DONE;
 }
 
 static const struct cp_handler waits_for_both = {.abi = CP_HANDLER_ABI, .name = "wait", .serve = serve_wait};
@@ -490,7 +456,7 @@ begin_wait(const char *options)
 {
 	served_open(&served, &waits_for_both, options);
 	rig_turn_some();
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 }
 
 START_TEST(input_and_wake_ups_end_a_wait_for_both)
@@ -499,17 +465,17 @@ START_TEST(input_and_wake_ups_end_a_wait_for_both)
 	/* The second time for what the first read has left. */
 	served_send(&served, "0123456789");
 	rig_turn_some();
-	expect_result(0, CP_READY_INPUT, 0);
-	expect_result(1, CP_READY_INPUT, 0);
-	ck_assert_uint_eq(count, 2);
+	expect_note(0, CP_READY_INPUT, 0);
+	expect_note(1, CP_READY_INPUT, 0);
+	ck_assert_uint_eq(note_count, 2);
 	cp_wake(public_conn());
 	rig_turn_some();
-	expect_result(2, CP_READY_WAKE, 0);
-	ck_assert_uint_eq(count, 3);
+	expect_note(2, CP_READY_WAKE, 0);
+	ck_assert_uint_eq(note_count, 3);
 	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
 	rig_turn_some();
-	expect_result(3, CP_READY_INPUT, 0);
-	close_and_finish();
+	expect_note(3, CP_READY_INPUT, 0);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_SERVICE);
 }
 END_TEST
@@ -519,13 +485,13 @@ START_TEST(a_wait_for_both_has_its_time_and_the_clients)
 	timeout_ms = _i == 0 ? WAIT_MS : 2 * IDLE_MS;
 	begin_wait("idle_timeout = \"5s\";");
 	rig_pass_ms((_i == 0 ? WAIT_MS : IDLE_MS) - 1);
-	ck_assert_uint_eq(count, 0);
+	ck_assert_uint_eq(note_count, 0);
 	rig_pass_ms(1);
 	if (_i == 0)
-		expect_result(0, 0, 0);
+		expect_note(0, 0, 0);
 	else
-		expect_result(0, -1, ETIMEDOUT);
-	close_and_finish();
+		expect_note(0, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 	served_expect_end(&served, _i == 0 ? CONN_END_SERVICE : CONN_END_IDLE);
 }
 END_TEST
@@ -536,10 +502,10 @@ START_TEST(wake_ups_do_not_make_a_silent_client_busy)
 	rig_pass_ms(IDLE_MS - 1);
 	cp_wake(public_conn());
 	rig_turn_some();
-	expect_result(0, CP_READY_WAKE, 0);
+	expect_note(0, CP_READY_WAKE, 0);
 	rig_pass_ms(1);
-	expect_result(1, -1, ETIMEDOUT);
-	close_and_finish();
+	expect_note(1, -1, ETIMEDOUT);
+	served_close_and_finish(&served);
 	served_expect_end(&served, CONN_END_IDLE);
 }
 END_TEST
@@ -552,9 +518,9 @@ START_TEST(a_reset_and_cancel_end_a_wait_for_both)
 	if (_i == 0)
 		served_reset(&served);
 	else
-		cancel();
+		served_cancel(&served);
 	served_finish(&served);
-	expect_result(0, -1, _i == 0 ? ECONNRESET : ECANCELED);
+	expect_note(0, -1, _i == 0 ? ECONNRESET : ECANCELED);
 	served_expect_end(&served, _i == 0 ? CONN_END_CLIENT_RESET : CONN_END_DRAIN);
 }
 END_TEST
@@ -593,9 +559,9 @@ START_TEST(at_end_is_called_once_when_all_is_closed)
 	rig_turn_some();
 	ck_assert_uint_eq(ended, 0);
 	if (_i == 0)
-		close_and_finish();
+		served_close_and_finish(&served);
 	else
-		cancel();
+		served_cancel(&served);
 	ck_assert(served.is_over);
 	ck_assert_uint_eq(ended, 1);
 	ck_assert_uint_eq(calls, _i == 0 ? 2 : 1);
@@ -622,7 +588,7 @@ START_TEST(a_wake_up_at_the_very_end_does_not_outlive_it)
 {
 	served_open(&served, &wakes_at_end, "");
 	/* Over at once: no turn may run what was posted. */
-	cancel();
+	served_cancel(&served);
 	ck_assert(served.is_over);
 	ck_assert(list_is_empty(&rig_sched.loop.posted));
 	rig_turn_some();
@@ -652,7 +618,7 @@ START_TEST(a_unix_client_has_no_address)
 	ck_assert_int_eq(local.ss_family, AF_UNIX);
 	ck_assert_uint_eq(local_length, sizeof(sa_family_t));
 	ck_assert_ptr_null(state);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -680,7 +646,7 @@ START_TEST(behind_a_proxy_the_peer_is_the_client)
 		in6 = (const struct sockaddr_in6 *)&local;
 		ck_assert_str_eq(inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)), "2001:db8::8");
 	}
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -694,7 +660,7 @@ START_TEST(the_local_address_is_the_sockets)
 	ck_assert_uint_eq(local_length, sizeof(*in4));
 	ck_assert_uint_eq(ntohl(in4->sin_addr.s_addr), INADDR_LOOPBACK);
 	ck_assert_ptr_eq(state, &ended);
-	close_and_finish();
+	served_close_and_finish(&served);
 }
 END_TEST
 
@@ -730,7 +696,7 @@ START_TEST(a_client_without_a_server_is_told_so)
 	first_words = rows[_i].words;
 	served_open(&served, &unavailable, "busy_message = \"come again\\n\";");
 	served_expect(&served, rows[_i].told);
-	close_and_finish();
+	served_close_and_finish(&served);
 	served_expect_end(&served, rows[_i].end);
 	ck_assert_uint_eq(served.bytes_out, strlen(rows[_i].told));
 }
