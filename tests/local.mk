@@ -3,7 +3,7 @@
 AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; PYTHON='$(PYTHON)'; SANITIZERS='$(SANITIZERS)'; \
 	export top_srcdir top_builddir PYTHON SANITIZERS;
 UNIT_TESTS =
-UNIT_LIBS = src/daemon/libdaemon.a src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a \
+UNIT_LIBS = src/daemon/libdaemon.a src/service/libservice.a src/program/libprogram.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a \
 	src/engine/libengine.a src/conf/libconf.a src/base/libbase.a \
 	$(CHECK_LIBS) $(LIBCONFIG_LIBS) $(LIBCARES_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS)
 
@@ -13,6 +13,7 @@ include tests/unit/engine/local.mk
 include tests/unit/net/local.mk
 include tests/unit/upstream/local.mk
 include tests/unit/pool/local.mk
+include tests/unit/program/local.mk
 include tests/unit/service/local.mk
 include tests/unit/daemon/local.mk
 include tests/unit/client/local.mk

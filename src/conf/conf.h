@@ -141,7 +141,7 @@ struct conf_service_type {
 	void (*retract)(const struct option_group **group);
 	/* What the rows can't say of the options; NULL: nothing. Once every file was read; main thread. */
 	void (*check)(const void *options, const struct conf_service_checker *checker);
-	bool runs_program; /* its options begin with those of a program (service/program.h) */
+	bool runs_program; /* its options begin with those of a program (program/program.h) */
 };
 
 struct conf_service {

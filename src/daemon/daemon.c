@@ -28,10 +28,11 @@
 #include "net/refusals.h"
 #include "net/route.h"
 #include "net/socket.h"
-#include "service/program.h"
-#include "service/spawner.h"
-#include "service/verdict.h"
+#include "program/program.h"
+#include "program/spawner.h"
 #include "service/blocking.h"
+#include "service/registry.h"
+#include "service/verdict.h"
 #include "upstream/upstreams.h"
 
 /* After the drain: handlers that were told to end and do not are left behind with the process. */
@@ -312,7 +313,7 @@ static int
 open_engine(struct daemon *daemon)
 {
 	/* Before there is anything that the spawner should not have. */
-	int rc = spawner_begin(daemon->conf_path);
+	int rc = spawner_begin(daemon->conf_path, registry_types_without_code());
 
 	if (rc == 0)
 		rc = loop_init(&daemon->loop, has_work, daemon);

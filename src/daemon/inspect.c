@@ -13,7 +13,7 @@
 #include "conf/dump.h"
 #include "conf/load.h"
 #include "daemon/daemon.h"
-#include "service/needs.h"
+#include "program/needs.h"
 #include "service/registry.h"
 
 /* To standard error, with the priority that the journal reads from a line (sd-daemon(3)) when it is the journal. */

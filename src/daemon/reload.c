@@ -17,8 +17,8 @@
 #include "daemon/daemon.h"
 #include "daemon/generation.h"
 #include "daemon/limits.h"
+#include "program/spawner.h"
 #include "service/registry.h"
-#include "service/spawner.h"
 
 static struct conf *
 load(const struct daemon *daemon)

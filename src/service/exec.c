@@ -26,9 +26,9 @@
 #include "base/mem.h"
 #include "connpoold/handler.h"
 #include "engine/loop.h"
-#include "service/error_lines.h"
+#include "program/error_lines.h"
+#include "program/spawner.h"
 #include "service/session_parts.h"
-#include "service/spawner.h"
 
 /* After SIGKILL: it was told, unless the spawner was too busy to hear. */
 #define KILL_AGAIN_MS 1000u

@@ -12,8 +12,8 @@
 
 #include "base/defs.h"
 #include "conf/option.h"
-#include "service/program.h"
-#include "service/spawner.h"
+#include "program/program.h"
+#include "program/spawner.h"
 
 struct conf_service_checker;
 struct conn_program;

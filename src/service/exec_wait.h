@@ -13,8 +13,8 @@
 
 #include "base/defs.h"
 #include "engine/timer.h"
-#include "service/error_lines.h"
-#include "service/spawner.h"
+#include "program/error_lines.h"
+#include "program/spawner.h"
 
 struct conf_service;
 struct loop;

@@ -7,7 +7,6 @@ src_service_libservice_a_SOURCES = \
 	src/service/daytime.c \
 	src/service/discard.c \
 	src/service/echo.c \
-	src/service/error_lines.c src/service/error_lines.h \
 	src/service/exec.c src/service/exec.h \
 	src/service/exec_wait.c src/service/exec_wait.h \
 	src/service/http_head.c src/service/http_head.h \
@@ -15,8 +14,6 @@ src_service_libservice_a_SOURCES = \
 	src/service/module_elf.c src/service/module_elf.h \
 	src/service/module_file.c src/service/module_file.h \
 	src/service/module_options.c src/service/module_options.h \
-	src/service/needs.c src/service/needs.h \
-	src/service/program.c src/service/program.h \
 	src/service/proxy.c \
 	src/service/registry.c src/service/registry.h \
 	src/service/services.h \
@@ -27,13 +24,6 @@ src_service_libservice_a_SOURCES = \
 	src/service/session_end.c \
 	src/service/session_io.c \
 	src/service/session_relay.c \
-	src/service/spawner.c src/service/spawner.h \
-	src/service/spawner_channel.c \
-	src/service/spawner_keeper.c \
-	src/service/spawner_launch.c \
-	src/service/spawner_recipe.c \
-	src/service/spawner_server.c \
-	src/service/spawner_wire.c src/service/spawner_wire.h \
 	src/service/time.c \
 	src/service/verdict.c src/service/verdict.h \
 	src/service/verdict_run.c src/service/verdict_run.h

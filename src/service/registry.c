@@ -12,10 +12,10 @@
 #include "conf/conf.h"
 #include "connpoold/handler.h"
 #include "net/route.h"
+#include "program/program.h"
 #include "service/binding.h"
 #include "service/exec.h"
 #include "service/module.h"
-#include "service/program.h"
 #include "service/services.h"
 #include "service/verdict.h"
 

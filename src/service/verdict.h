@@ -19,7 +19,7 @@
 
 #include "base/defs.h"
 #include "base/list.h"
-#include "service/program.h"
+#include "program/program.h"
 
 struct conf;
 struct conf_listener;

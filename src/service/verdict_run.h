@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #include "engine/loop.h"
-#include "service/spawner.h"
+#include "program/spawner.h"
 
 struct check_options;
 struct verdict_result;

@@ -2,7 +2,7 @@
 # Fuzz targets: libFuzzer programs with --enable-fuzzers (run one by hand: tests/fuzz/fuzz_conf DIR CORPUS), else tests that
 # run over their seeds.
 FUZZ_TARGETS = tests/fuzz/fuzz_address tests/fuzz/fuzz_agent tests/fuzz/fuzz_conf tests/fuzz/fuzz_import tests/fuzz/fuzz_proxy_header tests/fuzz/fuzz_srv tests/fuzz/fuzz_units
-FUZZ_LIBS = src/service/libservice.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a src/engine/libengine.a src/conf/libconf.a src/base/libbase.a \
+FUZZ_LIBS = src/service/libservice.a src/program/libprogram.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a src/engine/libengine.a src/conf/libconf.a src/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LIBCARES_LIBS) $(SYSTEMD_LIBS)
 if FUZZERS
 FUZZ_MAIN = tests/fuzz/fuzz.h

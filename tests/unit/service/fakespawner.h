@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "conf/conf.h"
-#include "service/spawner.h"
+#include "program/spawner.h"
 #include "service/verdict.h"
 
 struct fake_spawner {

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 #include <errno.h>
 #include <string.h>

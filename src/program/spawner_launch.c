@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "base/capability.h"
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 /* The child's: it calls no deeper than a wrapper of a system call. */
 static _Alignas(64) char child_stack[16384];

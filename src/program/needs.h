@@ -5,8 +5,8 @@
  *
  * For --check, and before the daemon starts: a daemon that serves has given up what is asked for here.
  */
-#ifndef CP_SERVICE_NEEDS_H
-#define CP_SERVICE_NEEDS_H
+#ifndef CP_PROGRAM_NEEDS_H
+#define CP_PROGRAM_NEEDS_H
 
 #include <stdbool.h>
 

@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include "service/program.h"
+#include "program/program.h"
 
 #include <grp.h>
 #include <pwd.h>

@@ -13,8 +13,8 @@
  *
  * Every message is one packet of a SOCK_SEQPACKET pair, a structure as it lies in memory: all three are one program.
  */
-#ifndef CP_SERVICE_SPAWNER_WIRE_H
-#define CP_SERVICE_SPAWNER_WIRE_H
+#ifndef CP_PROGRAM_SPAWNER_WIRE_H
+#define CP_PROGRAM_SPAWNER_WIRE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,7 +24,7 @@
 #include "base/address.h"
 #include "base/defs.h"
 #include "base/errmsg.h"
-#include "service/program.h"
+#include "program/program.h"
 
 /* Most programs that one spawner runs at once. */
 #define SPAWNER_PROGRAMS_MAX 32768u
@@ -109,6 +109,7 @@ void channel_close_own(void);
 /* ---- recipes ------------------------------------------------------------------------------ */
 
 struct conf;
+struct conf_service_type;
 struct recipe;
 
 /* What the programs of one config need to be run, by listener. */
@@ -189,6 +190,6 @@ struct spawner_table {
 /* Serves until the daemon has closed its end. Never returns. */
 void spawner_serve(int main_fd, const struct cookbook *cookbooks, struct spawner_table *table) CP_NORETURN;
 /* The keeper: until the daemon has ended. Never returns. */
-void keeper_serve(int daemon_fd, const char *conf_path) CP_NORETURN;
+void keeper_serve(int daemon_fd, const char *conf_path, const struct conf_service_type *types) CP_NORETURN;
 
 #endif

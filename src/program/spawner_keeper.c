@@ -28,8 +28,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/load.h"
-#include "service/registry.h"
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 /* One that died sooner is not started again at once: what ended it may end it again. */
 #define RESTART_PAUSE_MS 1000
@@ -48,6 +47,7 @@ struct keeper {
 	int daemon_fd;
 	int signal_fd;
 	const char *conf_path;
+	const struct conf_service_type *types;
 	struct cookbook *cookbooks;
 	struct list children;
 	struct child *serving;   /* of the config in force; NULL: it names no program, or the pause is not over */
@@ -147,7 +147,7 @@ static struct conf *
 read_conf(const struct keeper *keeper, struct errmsg *err)
 {
 	struct conf_errors errors = {0};
-	struct conf *conf = conf_load(keeper->conf_path, registry_types_without_code(), &errors);
+	struct conf *conf = conf_load(keeper->conf_path, keeper->types, &errors);
 
 	if (conf == NULL)
 		errmsg_set(err, "%s", errors.count > 0 ? errors.items[0].text : "no memory");
@@ -388,9 +388,9 @@ wait_ms(const struct keeper *keeper)
 }
 
 void
-keeper_serve(int daemon_fd, const char *conf_path)
+keeper_serve(int daemon_fd, const char *conf_path, const struct conf_service_type *types)
 {
-	struct keeper keeper = {.daemon_fd = daemon_fd, .conf_path = conf_path};
+	struct keeper keeper = {.daemon_fd = daemon_fd, .conf_path = conf_path, .types = types};
 	struct pollfd pfds[2];
 	sigset_t child;
 	bool has_daemon = true;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service/spawner_wire - packets and the descriptors that come with them.
+ * program/spawner_wire - packets and the descriptors that come with them.
  */
 #include "config.h"
 
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 #include <check.h>
 #include <errno.h>
@@ -110,7 +110,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("service/spawner_wire");
+	Suite *suite = suite_create("program/spawner_wire");
 	TCase *packets = tcase_create("packets");
 	SRunner *runner;
 	int failed;

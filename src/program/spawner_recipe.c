@@ -17,7 +17,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* PATH, HOME, USER, LOGNAME, and the end. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service/spawner - the real keeper and spawner, asked by this process in the place of the daemon.
+ * program/spawner - the real keeper and spawner, asked by this process in the place of the daemon.
  */
 #include "config.h"
 
-#include "service/spawner.h"
+#include "program/spawner.h"
 
 #include <check.h>
 #include <errno.h>
@@ -79,7 +79,7 @@ set_up(void)
 	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	ck_assert_int_eq(spawner_begin(path), 0);
+	ck_assert_int_eq(spawner_begin(path, registry_types_without_code()), 0);
 	ck_assert_int_eq(loop_init(&loop, NULL, NULL), 0);
 	ck_assert_int_eq(spawner_watch(&loop), 0);
 }
@@ -284,7 +284,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("service/spawner");
+	Suite *suite = suite_create("program/spawner");
 	TCase *programs = tcase_create("programs");
 	TCase *configs = tcase_create("configs");
 	SRunner *runner;

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "service/error_lines.h"
+#include "program/error_lines.h"
 
 #include <check.h>
 #include <errno.h>
@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/defs.h"
-#include "sessionrig.h"
+#include "../net/netfixture.h"
+#include "engine/loop.h"
 
+static struct loop loop;
 static struct error_lines lines;
 static unsigned count;
 static char first[ERROR_LINE_MAX + 1];
@@ -29,17 +31,48 @@ on_line(struct error_lines *from, const char *text)
 	snprintf(last, sizeof(last), "%s", text);
 }
 
+static bool
+no_work(struct loop *self, void *arg)
+{
+	(void)self;
+	(void)arg;
+	return false;
+}
+
 static void
 set_up(void)
 {
 	count = 0;
-	ck_assert_int_eq(error_lines_open(&lines, &rig_sched.loop, on_line), 0);
+	ck_assert_int_eq(loop_init(&loop, no_work, NULL), 0);
+	ck_assert_int_eq(error_lines_open(&lines, &loop, on_line), 0);
 }
 
 static void
 tear_down(void)
 {
 	error_lines_close(&lines);
+	loop_fini(&loop);
+}
+
+static void
+turn(void)
+{
+	fixture_turn(&loop);
+}
+
+/* For what comes piece by piece. */
+static void
+turn_some(void)
+{
+	for (int i = 0; i < 10; i++)
+		turn();
+}
+
+static void
+pass_ms(uint64_t ms)
+{
+	fixture_advance_ms(ms);
+	turn_some();
 }
 
 static void
@@ -63,13 +96,13 @@ write_numbers(unsigned from, unsigned to)
 static void
 pass_first_moment(void)
 {
-	rig_pass_ms(100);
+	pass_ms(100);
 }
 
 START_TEST(what_comes_at_once_is_told_a_moment_later)
 {
 	write_text("one\n");
-	rig_turn_some();
+	turn_some();
 	ck_assert_uint_eq(count, 0);
 	pass_first_moment();
 	ck_assert_uint_eq(count, 1);
@@ -81,11 +114,11 @@ START_TEST(each_line_is_told_when_it_is_whole)
 {
 	pass_first_moment();
 	write_text("one\nt");
-	rig_turn();
+	turn();
 	ck_assert_uint_eq(count, 1);
 	ck_assert_str_eq(last, "one");
 	write_text("wo\n\n");
-	rig_turn();
+	turn();
 	ck_assert_uint_eq(count, 2);
 	ck_assert_str_eq(last, "two");
 }
@@ -95,7 +128,7 @@ START_TEST(a_line_without_its_end_is_told_at_the_end)
 {
 	pass_first_moment();
 	write_text("rest");
-	rig_turn();
+	turn();
 	ck_assert_uint_eq(count, 0);
 	error_lines_close(&lines);
 	ck_assert_uint_eq(count, 1);
@@ -121,7 +154,7 @@ START_TEST(a_long_line_comes_in_pieces)
 	text[sizeof(text) - 2] = '\n';
 	text[sizeof(text) - 1] = '\0';
 	write_text(text);
-	rig_turn();
+	turn();
 	ck_assert_uint_eq(count, 2);
 	ck_assert_uint_eq(strlen(first), ERROR_LINE_MAX);
 	ck_assert_str_eq(last, "aa");
@@ -132,7 +165,7 @@ START_TEST(control_characters_do_not_reach_the_log)
 {
 	pass_first_moment();
 	write_text("a\033[2J\tb\177\r\n");
-	rig_turn();
+	turn();
 	ck_assert_str_eq(last, "a?[2J\tb??");
 }
 END_TEST
@@ -141,7 +174,7 @@ START_TEST(a_flood_is_counted)
 {
 	pass_first_moment();
 	write_numbers(1, 300);
-	rig_turn_some();
+	turn_some();
 	ck_assert_uint_eq(count, 100);
 	ck_assert_str_eq(last, "100");
 	error_lines_close(&lines);
@@ -154,11 +187,11 @@ START_TEST(lines_may_be_told_again_after_a_while)
 {
 	pass_first_moment();
 	write_numbers(1, 150);
-	rig_turn_some();
+	turn_some();
 	ck_assert_uint_eq(count, 100);
-	rig_pass_ms(1000);
+	pass_ms(1000);
 	write_numbers(1, 50);
-	rig_turn();
+	turn();
 	ck_assert_uint_eq(count, 120);
 	ck_assert_str_eq(last, "20");
 }
@@ -169,7 +202,7 @@ START_TEST(without_descriptors_it_is_not_open)
 	struct error_lines none;
 
 	fixture_exhaust_descriptors();
-	ck_assert_int_eq(error_lines_open(&none, &rig_sched.loop, on_line), -EMFILE);
+	ck_assert_int_eq(error_lines_open(&none, &loop, on_line), -EMFILE);
 	fixture_allow_descriptors();
 	ck_assert_int_eq(none.write_fd, -1);
 	error_lines_close(&none);
@@ -179,8 +212,8 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("service/error_lines");
-	TCase *tc = rig_case(suite, "lines");
+	Suite *suite = suite_create("program/error_lines");
+	TCase *tc = fixture_case(suite, "lines");
 
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, what_comes_at_once_is_told_a_moment_later);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * program - what a section of the config says of a program to be run, and how a run of one ended.
+ * program - other people's programs: started, waited for, what they write to standard error. May include: base, conf,
+ * engine.
+ *
+ * program.h - what a section of the config says of a program to be run, and how a run of one ended.
  *
  * exec and check have these options as the first member of their own (struct program_options program): the spawner,
  * which reads the config file itself, finds them there. Any thread; nothing here makes a system call.
  */
-#ifndef CP_SERVICE_PROGRAM_H
-#define CP_SERVICE_PROGRAM_H
+#ifndef CP_PROGRAM_PROGRAM_H
+#define CP_PROGRAM_PROGRAM_H
 
 #include <stdbool.h>
 #include <stdint.h>

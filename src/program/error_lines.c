@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "service/error_lines.h"
+#include "program/error_lines.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -16,8 +16,8 @@
  *
  * There is one spawner a process. A thread's channel is closed when the thread ends.
  */
-#ifndef CP_SERVICE_SPAWNER_H
-#define CP_SERVICE_SPAWNER_H
+#ifndef CP_PROGRAM_SPAWNER_H
+#define CP_PROGRAM_SPAWNER_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,17 +25,18 @@
 #include "base/address.h"
 #include "base/defs.h"
 #include "base/list.h"
-#include "service/program.h"
+#include "program/program.h"
 
 struct channel;
 struct conf;
+struct conf_service_type;
 struct errmsg;
 struct loop;
 
 /* ---- main thread --------------------------------------------------------------------- */
 
 /* Forks the keeper: before there is any thread, or any descriptor that programs must not have. 0 or -errno. */
-CP_MUST_CHECK int spawner_begin(const char *conf_path);
+CP_MUST_CHECK int spawner_begin(const char *conf_path, const struct conf_service_type *types);
 /* From now on the loop hears of a spawner that died, and says so in the log. 0 or -errno. */
 CP_MUST_CHECK int spawner_watch(struct loop *loop);
 /*

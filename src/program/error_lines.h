@@ -6,8 +6,8 @@
  * when that is over. A program that floods it is bounded: so many lines at once, and so many a second; those beyond
  * are counted. On the thread of its loop.
  */
-#ifndef CP_SERVICE_ERROR_LINES_H
-#define CP_SERVICE_ERROR_LINES_H
+#ifndef CP_PROGRAM_ERROR_LINES_H
+#define CP_PROGRAM_ERROR_LINES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,8 +20,8 @@
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "engine/loop.h"
-#include "service/spawner.h"
-#include "service/spawner_wire.h"
+#include "program/spawner.h"
+#include "program/spawner_wire.h"
 
 /* While the spawner is started again programs wait for it, and look so often. */
 #define REOPEN_MS 20

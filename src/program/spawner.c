@@ -8,7 +8,7 @@
  */
 #include "config.h"
 
-#include "service/spawner.h"
+#include "program/spawner.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -28,7 +28,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "engine/loop.h"
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 /* For the keeper to read a config. */
 #define LOAD_MS 15000
@@ -149,7 +149,7 @@ program_name_unref(struct program_name *name)
 /* ---- the keeper, main thread ----------------------------------------------------------------- */
 
 int
-spawner_begin(const char *conf_path)
+spawner_begin(const char *conf_path, const struct conf_service_type *types)
 {
 	int fds[2];
 	int rc = wire_pair(fds);
@@ -166,7 +166,7 @@ spawner_begin(const char *conf_path)
 	}
 	if (pid == 0) {
 		close(fds[0]);
-		keeper_serve(fds[1], conf_path);
+		keeper_serve(fds[1], conf_path, types);
 	}
 	close(fds[1]);
 	lock_init(&spawner.lock, LOCK_SPAWNER);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service/program - configs told apart by their programs, and results for people.
+ * program/program - configs told apart by their programs, and results for people.
  */
 #include "config.h"
 
-#include "service/program.h"
+#include "program/program.h"
 
 #include <check.h>
 #include <errno.h>
@@ -144,7 +144,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("service/program");
+	Suite *suite = suite_create("program/program");
 	TCase *digest = tcase_create("digest");
 	TCase *options = tcase_create("options");
 	TCase *result = tcase_create("result");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service/needs - what is said of a config by a process without privileges. As root, a process of the test's own gives
+ * program/needs - what is said of a config by a process without privileges. As root, a process of the test's own gives
  * them up first.
  */
 #include "config.h"
 
-#include "service/needs.h"
+#include "program/needs.h"
 
 #include <check.h>
 #include <stdbool.h>
@@ -141,7 +141,7 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("service/needs");
+	Suite *suite = suite_create("program/needs");
 	TCase *needs = tcase_create("needs");
 	SRunner *runner;
 	int failed;

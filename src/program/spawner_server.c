@@ -25,7 +25,7 @@
 #include "base/fdutil.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "service/spawner_wire.h"
+#include "program/spawner_wire.h"
 
 #define EVENTS_MAX 64
 /* Of one line, before the others, and those that have ended, get their turn. */

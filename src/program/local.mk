@@ -1,0 +1,12 @@
+noinst_LIBRARIES += src/program/libprogram.a
+src_program_libprogram_a_SOURCES = \
+	src/program/error_lines.c src/program/error_lines.h \
+	src/program/needs.c src/program/needs.h \
+	src/program/program.c src/program/program.h \
+	src/program/spawner.c src/program/spawner.h \
+	src/program/spawner_channel.c \
+	src/program/spawner_keeper.c \
+	src/program/spawner_launch.c \
+	src/program/spawner_recipe.c \
+	src/program/spawner_server.c \
+	src/program/spawner_wire.c src/program/spawner_wire.h
