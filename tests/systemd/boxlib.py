@@ -19,6 +19,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -36,8 +37,27 @@ UNIT = "connpoold.service"
 ECHO = '{ name = "echo"; address = ["tcp:127.0.0.1:7007", "unix:/run/connpoold/echo.sock"]; service = "echo"; }'
 # Where systemd looks beside its own folders; a prefix elsewhere is made known by links.
 KNOWN_PREFIXES = ("/usr", "/usr/local")
+# What the unit's sandbox hides: installed below one of these (as distcheck does, wherever the tree is) it can't start.
+HIDDEN_FOLDERS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def make_variables():
+    """Of the build that is tested."""
+    with open(os.path.join(cpharness.TOP_BUILDDIR, "Makefile"), encoding="utf-8") as stream:
+        return dict(line.rstrip("\n").split(" = ", 1) for line in stream if " = " in line and line[0] != "\t")
+
+
+def need_visible(prefix):
+    """Raises Skip where the daemon's user, in the unit's sandbox, would not find what is installed there."""
+    folder = os.path.realpath(prefix)
+    while folder != "/":
+        if folder in HIDDEN_FOLDERS:
+            raise Skip(f"the prefix {prefix} is below {folder}, which the unit hides from the daemon")
+        if os.path.isdir(folder) and not os.stat(folder).st_mode & stat.S_IXOTH:
+            raise Skip(f"the prefix {prefix} is below {folder}, which is closed to the daemon's user")
+        folder = os.path.dirname(folder)
 
 
 def need():
@@ -48,6 +68,7 @@ def need():
         raise Skip("the unit's sandbox does not let the sanitizers work")
     if os.geteuid() != 0:
         raise Skip("namespaces, mounts and a PID 1 of one's own need root")
+    need_visible(make_variables()["prefix"])
     for program in ("unshare", "nsenter", "setpriv", "pivot_root", "make"):
         if shutil.which(program) is None:
             raise Skip(f"there is no {program}")
@@ -201,8 +222,7 @@ class Box:
                               check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
         if done.returncode != 0:
             raise Failure(f"make install: {done.stdout}")
-        with open(os.path.join(cpharness.TOP_BUILDDIR, "Makefile"), encoding="utf-8") as stream:
-            variables = dict(line.rstrip("\n").split(" = ", 1) for line in stream if " = " in line and line[0] != "\t")
+        variables = make_variables()
         self.prefix = variables["prefix"]
         self.conf = variables["sysconfdir"].replace("${prefix}", self.prefix) + "/connpoold/connpoold.conf"
         if self.prefix not in KNOWN_PREFIXES:
