@@ -1,5 +1,6 @@
 noinst_LIBRARIES += src/program/libprogram.a
 src_program_libprogram_a_SOURCES = \
+	src/program/ending.c src/program/ending.h \
 	src/program/error_lines.c src/program/error_lines.h \
 	src/program/needs.c src/program/needs.h \
 	src/program/program.c src/program/program.h \

@@ -14,7 +14,6 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,12 +25,11 @@
 #include "base/mem.h"
 #include "connpoold/handler.h"
 #include "engine/loop.h"
+#include "program/ending.h"
 #include "program/error_lines.h"
 #include "program/spawner.h"
 #include "service/session_parts.h"
 
-/* After SIGKILL: it was told, unless the spawner was too busy to hear. */
-#define KILL_AGAIN_MS 1000u
 /* While the daemon stops a program can't have more. */
 #define KILL_DRAINING_MS 3000u
 /* tcpi_state of a connection whose client has ended its side: the kernel's headers have no name for it. */
@@ -80,9 +78,7 @@ struct run {
 	struct session_wait wait;
 	struct session *session;
 	const struct exec *exec;
-	struct timer kill_timer;
-	bool is_ending; /* it was told to */
-
+	struct ending ending;
 	struct error_lines errors; /* open when standard error goes to the log */
 };
 
@@ -112,32 +108,13 @@ patience_ms(const struct run *run)
 	return cp_draining((struct cp_conn *)run->session) && ms > KILL_DRAINING_MS ? KILL_DRAINING_MS : ms;
 }
 
-static void
-kill_later(struct run *run, uint64_t ms)
-{
-	timer_set(&loop_of(run)->wheel, &run->kill_timer, loop_now_ms(loop_of(run)) + ms);
-}
-
-static void
-on_kill_timer(struct timer *timer)
-{
-	struct run *run = CP_CONTAINER_OF(timer, struct run, kill_timer);
-
-	program_signal(&run->program, SIGKILL);
-	kill_later(run, KILL_AGAIN_MS);
-}
-
 /* The connection must end. It does when the program has. */
 static bool
 let_go_of_program(struct session_wait *wait)
 {
 	struct run *run = CP_CONTAINER_OF(wait, struct run, wait);
 
-	if (!run->is_ending) {
-		run->is_ending = true;
-		program_signal(&run->program, SIGTERM);
-		kill_later(run, patience_ms(run));
-	}
+	ending_begin(&run->ending, patience_ms(run));
 	return false;
 }
 
@@ -259,7 +236,7 @@ exec_serve(struct cp_conn *conn)
 	run.wait = (struct session_wait){.what = WAIT_PROGRAM, .end_ms = UINT64_MAX, .let_go = let_go_of_program};
 	run.session = session;
 	run.exec = cp_state(conn);
-	run.kill_timer.fn = on_kill_timer;
+	ending_init(&run.ending, &run.program, loop_of(&run));
 	run.errors.write_fd = -1;
 	rc = start(&run);
 	if (rc < 0)
@@ -267,7 +244,7 @@ exec_serve(struct cp_conn *conn)
 			(struct program_result){.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_REQUEST, .error = -rc};
 	else
 		(void)!session_wait(session, &run.wait);
-	timer_clear(&loop_of(&run)->wheel, &run.kill_timer);
+	ending_over(&run.ending);
 	error_lines_close(&run.errors);
 	count_bytes(&session->conn);
 	note_result(&run);

@@ -10,7 +10,6 @@
 #include "service/exec_wait.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 
 #include "base/assert.h"
@@ -24,9 +23,6 @@
 #include "net/route.h"
 #include "service/exec.h"
 #include "service/registry.h"
-
-/* After SIGKILL: it was told, unless the spawner was too busy to hear. */
-#define KILL_AGAIN_MS 1000u
 
 static const struct exec *
 exec_of(const struct route *route)
@@ -74,7 +70,7 @@ static void
 log_end_of(const struct exec_wait *run, uint64_t now_ns)
 {
 	const struct program_result *result = &run->program.result;
-	bool is_good = (result->how == PROGRAM_EXITED && result->status == 0) || run->is_ending;
+	bool is_good = (result->how == PROGRAM_EXITED && result->status == 0) || run->ending.has_begun;
 	uint64_t ran_ns = now_ns - run->started_ns;
 	struct conn_program ended;
 	struct log_record record;
@@ -106,7 +102,7 @@ log_error_line(struct error_lines *lines, const char *text)
 static void
 finish(struct exec_wait *run)
 {
-	timer_clear(&run->loop->wheel, &run->kill_timer);
+	ending_over(&run->ending);
 	error_lines_close(&run->errors);
 	log_end_of(run, run->loop->now_ns);
 	route_unref(&run->route);
@@ -121,36 +117,18 @@ on_ended(struct program *program)
 	run->over(run);
 }
 
-static void
-kill_in(struct exec_wait *run, uint64_t ms)
-{
-	timer_set(&run->loop->wheel, &run->kill_timer, loop_now_ms(run->loop) + ms);
-}
-
 void
 exec_wait_kill(struct exec_wait *run)
 {
 	CP_ASSERT(exec_wait_is_running(run));
-	run->is_ending = true;
-	program_signal(&run->program, SIGKILL);
-	kill_in(run, KILL_AGAIN_MS);
-}
-
-static void
-on_kill_timer(struct timer *timer)
-{
-	exec_wait_kill(CP_CONTAINER_OF(timer, struct exec_wait, kill_timer));
+	ending_kill(&run->ending);
 }
 
 void
 exec_wait_end(struct exec_wait *run)
 {
 	CP_ASSERT(exec_wait_is_running(run));
-	if (run->is_ending)
-		return;
-	run->is_ending = true;
-	program_signal(&run->program, SIGTERM);
-	kill_in(run, exec_of(run->route)->options->program.kill_timeout_ms);
+	ending_begin(&run->ending, exec_of(run->route)->options->program.kill_timeout_ms);
 }
 
 /* ---- its beginning ----------------------------------------------------------------------- */
@@ -185,9 +163,8 @@ exec_wait_start(struct exec_wait *run, struct loop *loop, struct route *route, i
 	run->program = (struct program){.ended = on_ended};
 	run->route = route_ref(route);
 	run->loop = loop;
-	run->kill_timer.fn = on_kill_timer;
+	ending_init(&run->ending, &run->program, loop);
 	run->started_ns = loop->now_ns;
-	run->is_ending = false;
 	run->errors.write_fd = -1;
 	log_start_of(route);
 	rc = start(run, socket_fd);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/defs.h"
-#include "engine/timer.h"
+#include "program/ending.h"
 #include "program/error_lines.h"
 #include "program/spawner.h"
 
@@ -28,9 +28,8 @@ struct exec_wait {
 	struct program program;
 	struct route *route; /* private: exec_wait.c, down to the end. One reference while it runs; else NULL */
 	struct loop *loop;
-	struct timer kill_timer;
+	struct ending ending;
 	uint64_t started_ns;
-	bool is_ending; /* it was told to */
 	struct error_lines errors;
 };
 

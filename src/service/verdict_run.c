@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,8 +30,6 @@
 #define PIECE_BYTES (16u * 1024)
 /* Read of what a program that has ended left in a pipe: more than a pipe holds by default. */
 #define REST_PIECES 64
-/* A signal may get lost while the spawner is busy. */
-#define KILL_AGAIN_MS 1000u
 
 /* ---- what it writes -------------------------------------------------------------------- */
 
@@ -140,6 +137,7 @@ static void
 close_streams(struct verdict_run *run)
 {
 	timer_clear(&run->loop->wheel, &run->timer);
+	ending_over(&run->ending);
 	end_capture(&run->output, run->loop);
 	end_capture(&run->errors, run->loop);
 	run->state = RUN_NONE;
@@ -160,8 +158,8 @@ static void
 begin_to_end(struct verdict_run *run)
 {
 	run->state = RUN_ENDING;
-	timer_set(&run->loop->wheel, &run->timer, loop_now_ms(run->loop) + run->options->program.kill_timeout_ms);
-	program_signal(&run->program, SIGTERM);
+	timer_clear(&run->loop->wheel, &run->timer);
+	ending_begin(&run->ending, run->options->program.kill_timeout_ms);
 }
 
 void
@@ -169,8 +167,8 @@ verdict_run_kill(struct verdict_run *run)
 {
 	run->state = RUN_ENDING;
 	run->is_unwanted |= !run->is_late;
-	timer_set(&run->loop->wheel, &run->timer, loop_now_ms(run->loop) + KILL_AGAIN_MS);
-	program_signal(&run->program, SIGKILL);
+	timer_clear(&run->loop->wheel, &run->timer);
+	ending_kill(&run->ending);
 }
 
 static void
@@ -178,10 +176,6 @@ on_timer(struct timer *timer)
 {
 	struct verdict_run *run = CP_CONTAINER_OF(timer, struct verdict_run, timer);
 
-	if (run->state == RUN_ENDING) {
-		verdict_run_kill(run);
-		return;
-	}
 	run->is_late = true;
 	run->late(run);
 	begin_to_end(run);
@@ -226,6 +220,7 @@ verdict_run_start(struct verdict_run *run, const struct check_options *options, 
 	run->timer.fn = on_timer;
 	run->is_late = run->is_unwanted = false;
 	run->program = (struct program){.ended = on_ended};
+	ending_init(&run->ending, &run->program, run->loop);
 	rc = begin_streams(run);
 	if (rc < 0) {
 		run->program.result =

@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "engine/loop.h"
+#include "program/ending.h"
 #include "program/spawner.h"
 
 struct check_options;
@@ -43,7 +44,8 @@ struct verdict_run {
 
 	struct program program;              /* private: verdict_run.c, down to the end unless said otherwise */
 	const struct check_options *options; /* public to read; borrowed. NULL: cleared */
-	struct timer timer;
+	struct timer timer;                  /* of the time it may take */
+	struct ending ending;
 	struct verdict_capture output;
 	struct verdict_capture errors;
 	enum verdict_run_state state; /* public to read */

@@ -14,3 +14,6 @@ tests_unit_program_test_spawner_wire_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/program/test_error_lines
 tests_unit_program_test_error_lines_SOURCES = tests/unit/program/test_error_lines.c $(NETFIXTURE)
 tests_unit_program_test_error_lines_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/program/test_ending
+tests_unit_program_test_ending_SOURCES = tests/unit/program/test_ending.c $(FAKESPAWNER) $(NETFIXTURE)
+tests_unit_program_test_ending_LDADD = $(UNIT_LIBS)
