@@ -107,6 +107,16 @@ assert_pthread_failed(const char *call, int error, const char *file, int line)
 	say_and_abort(&words);
 }
 
+void
+assert_say_and_abort(const char *const *texts)
+{
+	struct last_words words = { .used = 0 };
+
+	while (*texts != NULL)
+		add_text(&words, *texts++);
+	say_and_abort(&words);
+}
+
 static CP_NORETURN void
 wrong_magic(const char *what, const char *type, const char *file, int line)
 {

@@ -41,6 +41,9 @@
 CP_NORETURN void assert_failed(const char *expr, const char *file, int line, const char *func);
 CP_NORETURN void assert_pthread_failed(const char *call, int error, const char *file, int line);
 
+/* Writes these texts, up to NULL, as one line to standard error and aborts. As async-signal-safe as the others. */
+CP_NORETURN void assert_say_and_abort(const char *const *texts);
+
 /* Returns ptr; aborts when it is NULL or its first 32 bits are not number. */
 void *assert_magic(void *ptr, uint32_t number, const char *type, const char *file, int line);
 

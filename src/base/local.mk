@@ -7,4 +7,5 @@ src_base_libbase_a_SOURCES += src/base/address.c src/base/assert.c src/base/errm
 src_base_libbase_a_SOURCES += src/base/capability.c src/base/capability.h
 src_base_libbase_a_SOURCES += src/base/slab.c src/base/slab.h src/base/cidr.c src/base/cidr.h
 src_base_libbase_a_SOURCES += src/base/log.c src/base/logring.c src/base/logring.h src/base/logsink.c src/base/logsink.h src/base/systemd.c
+src_base_libbase_a_SOURCES += src/base/running.c src/base/running.h
 src_base_libbase_a_SOURCES += src/base/proxy_header.c src/base/proxy_header.h

@@ -19,6 +19,7 @@
 #include "base/errmsg.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/running.h"
 #include "service/session_parts.h"
 
 #define BINDING_MAGIC 0x62696e64
@@ -77,8 +78,10 @@ release(void *data)
 	struct binding *binding = CP_CAST(data, struct binding, BINDING_MAGIC);
 	const struct cp_handler *handler = binding->handler;
 	struct worker_state *worker = atomic_load_explicit(&binding->workers, memory_order_acquire);
+	struct running before;
 
 	log_counters(binding);
+	before = running_begin(binding->listener, handler->name, "worker_end");
 	while (worker != NULL) {
 		struct worker_state *next = worker->next;
 
@@ -87,8 +90,10 @@ release(void *data)
 		mem_free(worker);
 		worker = next;
 	}
+	running.function = "release";
 	if (handler->release != NULL && binding->is_configured)
 		handler->release(binding->data);
+	running_end(&before);
 	binding->magic = 0;
 	mem_free(binding->listener);
 	mem_free(binding);
@@ -101,13 +106,18 @@ configure(struct binding *binding, const void *settings, struct errmsg *err)
 {
 	const struct cp_handler *handler = binding->handler;
 	struct cp_error error = {""};
+	struct running before;
+	int rc;
 
 	binding->data = (void *)(uintptr_t)settings;
 	if (handler->configure == NULL)
 		return 0;
 	binding->data = NULL;
+	before = running_begin(binding->listener, handler->name, "configure");
 	errno = 0;
-	if (handler->configure(settings, &binding->data, &error) < 0) {
+	rc = handler->configure(settings, &binding->data, &error);
+	running_end(&before);
+	if (rc < 0) {
 		if (error.text[0] == '\0')
 			cp_error_set(&error, "%s",
 				errno != 0 ? errmsg_errno(errno) : "its configure() refused and did not say why");
@@ -153,6 +163,18 @@ binding_of(const struct session *session)
 	return CP_CAST(session->conn.from.route->state.owner, struct binding, BINDING_MAGIC);
 }
 
+static int
+start_worker(const struct binding *binding, void **ret_data)
+{
+	const char *function = running.function;
+	int rc;
+
+	running.function = "worker_start";
+	rc = binding->handler->worker_start(binding->data, ret_data);
+	running.function = function;
+	return rc;
+}
+
 void *
 cp_worker_state(struct cp_conn *conn)
 {
@@ -172,7 +194,7 @@ cp_worker_state(struct cp_conn *conn)
 		return NULL;
 	}
 	worker->sched = session->sched;
-	if (binding->handler->worker_start(binding->data, &worker->data) < 0) {
+	if (start_worker(binding, &worker->data) < 0) {
 		int error = errno;
 
 		mem_free(worker);

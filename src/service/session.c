@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/running.h"
 #include "net/listener.h"
 #include "net/proxy_accept.h"
 #include "service/session_parts.h"
@@ -185,6 +186,40 @@ after_serve(struct session *session)
 	}
 }
 
+/* This thread runs the handler's code from here on, until leave_handler(). */
+static void
+enter_handler(const struct session *session)
+{
+	const struct route *route = session->conn.from.route;
+
+	running = (struct running){
+		.task = session,
+		.connection = session->conn.from.id,
+		.listener = route->listener->name,
+		.service = conf_service_name(&route->rule->service),
+		.function = "serve",
+		.place = RUNNING_FIBER,
+	};
+}
+
+static void
+leave_handler(void)
+{
+	running = (struct running){0};
+}
+
+/* Others run meanwhile: what this one was about is its own. */
+static void
+suspend(void)
+{
+	const char *function = running.function;
+	const char *call = running.call;
+
+	fiber_suspend();
+	running.function = function;
+	running.call = call;
+}
+
 /* On the fiber: the handler's code begins here. */
 static void
 serve_on_fiber(void *arg)
@@ -206,10 +241,12 @@ session_run(struct session *session)
 	session_set_state(session, SESSION_RUNNING);
 	session->budget = BUDGET_CALLS;
 	sched_enter(sched, session->conn.from.id, session->conn.from.route->listener->number);
+	enter_handler(session);
 	if (session->fiber != NULL)
 		rc = fiber_resume(session->fiber);
 	else
 		rc = fiber_run(sched->fibers, serve_on_fiber, session, &session->fiber);
+	leave_handler();
 	sched_leave(sched);
 	if (rc < 0)
 		session_fail(session, "no memory for a stack", -rc);
@@ -237,7 +274,7 @@ session_wait(struct session *session, struct session_wait *wait)
 	session->wait = wait;
 	session_set_state(session, SESSION_WAITING);
 	session_arm_timer(session);
-	fiber_suspend();
+	suspend();
 	session->wait = NULL;
 	if (session->error != 0)
 		return -session->error;
@@ -255,7 +292,7 @@ session_yield(struct session *session)
 {
 	session_set_state(session, SESSION_YIELDED);
 	loop_schedule(&session->sched->loop, &session->task);
-	fiber_suspend();
+	suspend();
 }
 
 /* ---- what wakes it ------------------------------------------------------------------------------- */

@@ -46,3 +46,6 @@ tests_unit_base_test_systemd_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/base/test_proxy_header
 tests_unit_base_test_proxy_header_SOURCES = tests/unit/base/test_proxy_header.c
 tests_unit_base_test_proxy_header_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/base/test_running
+tests_unit_base_test_running_SOURCES = tests/unit/base/test_running.c tests/unit/base/aborts.h
+tests_unit_base_test_running_LDADD = $(UNIT_LIBS)
