@@ -4,12 +4,17 @@
  *
  * Called by fiber.c on worker threads, once a stack, not once a connection: idle fibers keep theirs. What the kernel
  * refuses is answered by the next best guard, never by a failure: only the mapping itself can fail.
+ *
+ * A large guard must not cost memory. Guard markers of the kernel stand in page tables, which the span of addresses
+ * needs in any case for the one page of each stack that is touched. Memory that is never accessible is charged to
+ * nobody, but it is a mapping of its own.
  */
 #include "config.h"
 
 #include "engine/stack.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,6 +29,9 @@
 #define ADVICE_GUARD_INSTALL 102
 
 #define CANARY_BYTES 64
+
+/* Farther below a stack than the largest frame that anybody would want there, its pointer is on another stack. */
+#define OVERRUN_BYTES_MAX (8u << 20)
 
 enum kernel_answer { NOT_ASKED, HAS_GUARDS, HAS_NO_GUARDS };
 
@@ -45,20 +53,29 @@ round_up(size_t bytes, size_t unit)
 	return (bytes + unit - 1) / unit * unit;
 }
 
+/* NULL: the kernel has no room for it. */
 static char *
-map(size_t bytes)
+map(size_t bytes, int protection)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-	char *mapping;
+	char *mapping = mmap(NULL, bytes, protection, flags, -1, 0);
 
-	if (mem_should_fail())
-		return NULL;
-	mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-	if (mapping == MAP_FAILED)
-		return NULL;
-	/* A huge page would make a touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, old do not. */
-	(void)madvise(mapping, bytes, MADV_NOHUGEPAGE);
-	return mapping;
+	return mapping != MAP_FAILED ? mapping : NULL;
+}
+
+/* vm.overcommit_memory = 2 charges a writable mapping as a whole, whatever its guard leaves of it. */
+static bool
+kernel_charges_mappings(void)
+{
+	char mode = '0';
+	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (read(fd, &mode, 1) != 1)
+		mode = '0';
+	(void)close(fd);
+	return mode == '2';
 }
 
 static bool
@@ -72,7 +89,8 @@ kernel_has_guards(void)
 
 		if (page == MAP_FAILED)
 			return false;
-		answer = madvise(page, bytes, ADVICE_GUARD_INSTALL) == 0 ? HAS_GUARDS : HAS_NO_GUARDS;
+		answer = madvise(page, bytes, ADVICE_GUARD_INSTALL) == 0 && !kernel_charges_mappings() ? HAS_GUARDS
+													: HAS_NO_GUARDS;
 		(void)munmap(page, bytes);
 		atomic_store_explicit(&kernel_answer, answer, memory_order_relaxed);
 	}
@@ -89,45 +107,100 @@ stack_guard_kind(void)
 	return STACK_GUARD_CANARY;
 }
 
-static bool
-guard_by_mprotect(char *mapping, size_t guard_bytes)
+/* A huge page would make a touched stack cost 2 MiB. New kernels take MAP_STACK to mean this, old do not. */
+static void
+forbid_huge_pages(char *mapping, size_t bytes)
 {
-	if (atomic_fetch_add_explicit(&mprotect_count, 1, memory_order_relaxed) < mprotect_max &&
-		mprotect(mapping, guard_bytes, PROT_NONE) == 0)
-		return true;
-	atomic_fetch_sub_explicit(&mprotect_count, 1, memory_order_relaxed);
-	return false;
+	(void)madvise(mapping, bytes, MADV_NOHUGEPAGE);
 }
 
-static enum stack_guard
-install_guard(char *mapping, size_t guard_bytes)
+/* All of it is accessible, then the guard is taken away: one mapping, which the kernel joins with its neighbours. */
+static char *
+map_with_markers(size_t guard_bytes, size_t bytes)
 {
-	/* Fails also where memory is locked (mlockall(2)), on some kernels that have it. */
-	if (kernel_has_guards() && madvise(mapping, guard_bytes, ADVICE_GUARD_INSTALL) == 0)
-		return STACK_GUARD_MADVISE;
-	if (guard_by_mprotect(mapping, guard_bytes))
-		return STACK_GUARD_MPROTECT;
-	return STACK_GUARD_CANARY;
+	char *mapping = map(guard_bytes + bytes, PROT_READ | PROT_WRITE);
+
+	if (mapping == NULL)
+		return NULL;
+	forbid_huge_pages(mapping, guard_bytes + bytes);
+	/* Fails where memory is locked (mlockall(2)), on some kernels that have it. */
+	if (madvise(mapping, guard_bytes, ADVICE_GUARD_INSTALL) == 0)
+		return mapping;
+	(void)munmap(mapping, guard_bytes + bytes);
+	return NULL;
+}
+
+/* None of it is accessible, then the stack is made so: two mappings, of which only the second is charged. */
+static char *
+map_with_mprotect(size_t guard_bytes, size_t bytes)
+{
+	char *mapping = NULL;
+
+	if (atomic_fetch_add_explicit(&mprotect_count, 1, memory_order_relaxed) < mprotect_max)
+		mapping = map(guard_bytes + bytes, PROT_NONE);
+	if (mapping != NULL && mprotect(mapping + guard_bytes, bytes, PROT_READ | PROT_WRITE) != 0) {
+		(void)munmap(mapping, guard_bytes + bytes);
+		mapping = NULL;
+	}
+	if (mapping == NULL)
+		atomic_fetch_sub_explicit(&mprotect_count, 1, memory_order_relaxed);
+	else
+		forbid_huge_pages(mapping + guard_bytes, bytes);
+	return mapping;
+}
+
+static char *
+map_with_canary(size_t guard_bytes, size_t bytes)
+{
+	char *mapping = map(guard_bytes + bytes, PROT_READ | PROT_WRITE);
+
+	if (mapping != NULL)
+		forbid_huge_pages(mapping, guard_bytes + bytes);
+	return mapping;
+}
+
+/* The best guard of this size that can be had; NULL: not even the mapping can. */
+static char *
+map_guarded(size_t guard_bytes, size_t bytes, enum stack_guard *ret_guard)
+{
+	char *mapping = NULL;
+
+	*ret_guard = STACK_GUARD_MADVISE;
+	if (kernel_has_guards())
+		mapping = map_with_markers(guard_bytes, bytes);
+	if (mapping == NULL) {
+		*ret_guard = STACK_GUARD_MPROTECT;
+		mapping = map_with_mprotect(guard_bytes, bytes);
+	}
+	if (mapping == NULL) {
+		*ret_guard = STACK_GUARD_CANARY;
+		mapping = map_with_canary(guard_bytes, bytes);
+	}
+	return mapping;
 }
 
 int
 stack_open(struct stack *stack, size_t bytes)
 {
 	const size_t page = page_bytes();
-	const size_t guard_bytes = round_up(STACK_GUARD_BYTES, page);
+	size_t guard_bytes = round_up(STACK_GUARD_BYTES, page);
 	char *mapping;
 
-	if (bytes > SIZE_MAX / 2)
+	if (bytes > SIZE_MAX / 2 || mem_should_fail())
 		return -ENOMEM;
 	bytes = round_up(bytes, page);
-	mapping = map(guard_bytes + bytes);
+	mapping = map_guarded(guard_bytes, bytes, &stack->guard);
+	if (mapping == NULL) {
+		/* Addresses are short (RLIMIT_AS): better a small guard than a client that is refused. */
+		guard_bytes = round_up(STACK_GUARD_BYTES_LEAST, page);
+		mapping = map_guarded(guard_bytes, bytes, &stack->guard);
+	}
 	if (mapping == NULL)
 		return -ENOMEM;
 	stack->mapping = mapping;
 	stack->mapping_bytes = guard_bytes + bytes;
 	stack->base = mapping + guard_bytes;
 	stack->bytes = bytes;
-	stack->guard = install_guard(mapping, guard_bytes);
 	stack->valgrind_id = sanitize_register_stack(stack->base, bytes);
 	return 0;
 }
@@ -177,6 +250,12 @@ stack_guard_contains(const struct stack *stack, const void *address)
 	const uintptr_t first = (uintptr_t)stack->mapping - 4096;
 
 	return (uintptr_t)address - first < (uintptr_t)stack->base - first;
+}
+
+bool
+stack_is_overrun_by(const struct stack *stack, uintptr_t stack_pointer)
+{
+	return (uintptr_t)stack->base - stack_pointer - 1 < OVERRUN_BYTES_MAX;
 }
 
 void

@@ -2,22 +2,29 @@
 /*
  * stack - memory for fibers: mapped, touched only where used, a guard below each.
  *
- * The guard is MADV_GUARD_INSTALL where the kernel has it (Linux 6.13: no split of the mapping). Where it has not,
- * mprotect(2) for the first STACK_MPROTECT_MAX of the process (a split mapping counts twice against
- * vm.max_map_count) and a canary beyond that, checked by stack_is_intact() at each switch. The canary is the line of
- * memory next below the stack, which must read as zero: so it costs no page as long as nobody runs over it.
+ * The guard is so large that a frame with a big array does not reach across it into the next stack, also in code that
+ * was compiled without -fstack-clash-protection. It is address space, not memory.
+ *
+ * It is made of the kernel's guard markers (MADV_GUARD_INSTALL, Linux 6.13: no mapping of its own). Where the kernel
+ * has none, it is inaccessible memory (PROT_NONE) for the first STACK_MPROTECT_MAX of the process, since each counts
+ * twice against vm.max_map_count. Beyond that it is accessible but unused, so that nobody else's memory is written to,
+ * and a canary is checked by stack_is_intact() at each switch. The canary is the 64 bytes next below the stack, which
+ * must read as zero: so it costs no page as long as nobody runs over it.
  */
 #ifndef CP_ENGINE_STACK_H
 #define CP_ENGINE_STACK_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/defs.h"
 
 #define STACK_MPROTECT_MAX 16000
-/* Of address space, not of memory; so large that a frame with a big array seldom reaches across it. */
-#define STACK_GUARD_BYTES 16384
+/* 32 bits have no addresses for a large one. */
+#define STACK_GUARD_BYTES (sizeof(void *) >= 8 ? (size_t)1 << 20 : (size_t)65536)
+/* When addresses are short. */
+#define STACK_GUARD_BYTES_LEAST 16384
 
 enum stack_guard { STACK_GUARD_MADVISE, STACK_GUARD_MPROTECT, STACK_GUARD_CANARY };
 
@@ -38,6 +45,8 @@ void stack_close(struct stack *stack);
 void stack_release_below(const struct stack *stack, const char *limit);
 /* address lies in the guard, or up to a page below it: whoever touched it ran over the end. Async-signal-safe. */
 bool stack_guard_contains(const struct stack *stack, const void *address);
+/* A stack pointer below the end: a frame was begun that has no room. Async-signal-safe. */
+bool stack_is_overrun_by(const struct stack *stack, uintptr_t stack_pointer);
 /* Which guard the next stack_open() would use; the kernel is asked once. */
 enum stack_guard stack_guard_kind(void);
 
