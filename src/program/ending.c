@@ -18,7 +18,8 @@
 static void
 kill_in(struct ending *ending, uint64_t ms)
 {
-	timer_set(&ending->loop->wheel, &ending->timer, loop_now_ms(ending->loop) + ms);
+	ending->kill_ms = loop_now_ms(ending->loop) + ms;
+	timer_set(&ending->loop->wheel, &ending->timer, ending->kill_ms);
 }
 
 static void
@@ -36,11 +37,14 @@ ending_init(struct ending *ending, struct program *program, struct loop *loop)
 void
 ending_begin(struct ending *ending, uint64_t patience_ms)
 {
-	if (ending->has_begun)
-		return;
-	ending->has_begun = true;
-	program_signal(ending->program, SIGTERM);
-	kill_in(ending, patience_ms);
+	if (!ending->has_begun) {
+		ending->has_begun = true;
+		program_signal(ending->program, SIGTERM);
+		kill_in(ending, patience_ms);
+	} else if (loop_now_ms(ending->loop) + patience_ms < ending->kill_ms) {
+		/* Its kill_timeout may be an hour; a drain that comes meanwhile has less. */
+		kill_in(ending, patience_ms);
+	}
 }
 
 void

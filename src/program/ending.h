@@ -22,11 +22,15 @@ struct ending {
 	struct program *program; /* private: ending.c, down to the end. Borrowed */
 	struct loop *loop;
 	struct timer timer;
+	uint64_t kill_ms; /* what it is set to, once it has begun */
 };
 
 /* For one run of program, before it is started on loop. */
 void ending_init(struct ending *ending, struct program *program, struct loop *loop);
-/* SIGTERM now, SIGKILL after patience_ms. Nothing when it was told already. It must run. */
+/*
+ * SIGTERM now, SIGKILL after patience_ms. When it was told already: no other SIGTERM, and SIGKILL at the earlier of both
+ * times. It must run.
+ */
 void ending_begin(struct ending *ending, uint64_t patience_ms);
 /* SIGKILL now. It must run. */
 void ending_kill(struct ending *ending);

@@ -85,6 +85,18 @@ START_TEST(it_is_told_once)
 }
 END_TEST
 
+START_TEST(one_told_already_gets_less_time_when_told_again)
+{
+	ending_begin(&ending, 3600000);
+	expect_after_ms(3000, "TERM ");
+	ending_begin(&ending, 3000);
+	expect_after_ms(2999, "TERM ");
+	expect_after_ms(1, "TERM KILL ");
+	ending_begin(&ending, 3600000);
+	expect_after_ms(1000, "TERM KILL KILL ");
+}
+END_TEST
+
 START_TEST(it_may_be_killed_at_once)
 {
 	ending_kill(&ending);
@@ -111,6 +123,7 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, it_is_told_and_after_its_time_killed_until_it_has_ended);
 	tcase_add_test(tc, it_is_told_once);
+	tcase_add_test(tc, one_told_already_gets_less_time_when_told_again);
 	tcase_add_test(tc, it_may_be_killed_at_once);
 	tcase_add_test(tc, one_that_ends_of_its_own_accord_gets_no_signal);
 	return fixture_run(suite);
