@@ -585,6 +585,9 @@ session_drain(struct sched *sched, struct conn *conn)
 void
 session_cancel(struct sched *sched, struct conn *conn, enum conn_end why)
 {
+	struct session *session = session_from(conn);
+
 	(void)sched;
-	end_now(session_from(conn), why);
+	session->cancelled = true;
+	end_now(session, why);
 }

@@ -73,6 +73,7 @@ struct session {
 	bool hangup_seen : 1;    /* a short read no longer means that an edge will tell of what is left */
 	bool broken : 1;         /* it was reset */
 	bool cut_off : 1;        /* it will be reset when it is closed, for it can't get all that it was sent */
+	bool cancelled : 1;      /* session_cancel() came: the daemon stops, and it does not linger */
 	bool woken : 1;          /* by cp_wake(), and no cp_sleep() has said so yet */
 	int16_t verdict;         /* of the last serve() */
 	int16_t verdict_errno;

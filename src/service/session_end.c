@@ -160,10 +160,9 @@ is_beyond_lingering(const struct session *session)
 	case CONN_END_CLIENT_RESET:
 	case CONN_END_SERVER_RESET:
 	case CONN_END_SEND_TIMEOUT:
-	case CONN_END_DRAIN:
 		return true;
 	default:
-		return session->client_ended || session->cut_off;
+		return session->client_ended || session->cut_off || session->cancelled;
 	}
 }
 

@@ -407,6 +407,31 @@ START_TEST(cancel_ends_one_that_lingers_and_keeps_its_end)
 }
 END_TEST
 
+static int
+serve_on_when_idle(struct cp_conn *conn)
+{
+	char byte;
+
+	first_error = cp_recv(conn, &byte, 1) < 0 ? errno : 0;
+	second_error = cp_sleep(conn, 3600000) < 0 ? errno : 0;
+	return CP_DONE;
+}
+
+static const struct cp_handler on_when_idle = {.abi = CP_HANDLER_ABI, .name = "on", .serve = serve_on_when_idle};
+
+/* The daemon does not wait for it any longer. */
+START_TEST(cancel_ends_one_whose_end_is_known_without_lingering)
+{
+	served_open(&served, &on_when_idle, IDLE);
+	rig_pass_ms(IDLE_MS);
+	ck_assert_int_eq(first_error, ETIMEDOUT);
+	ck_assert_int_eq(served_state(&served), SESSION_WAITING);
+	cancel(CONN_END_DRAIN);
+	ck_assert_int_eq(second_error, ECANCELED);
+	served_expect_end(&served, CONN_END_IDLE);
+}
+END_TEST
+
 /* ---- resets -------------------------------------------------------------------------------- */
 
 static void
@@ -647,6 +672,7 @@ add_ends(Suite *suite)
 	tcase_add_test(tc, cancel_ends_one_that_yielded_on_its_fiber);
 	tcase_add_test(tc, cancel_ends_one_that_yielded_between_two_calls);
 	tcase_add_loop_test(tc, cancel_ends_one_that_lingers_and_keeps_its_end, 0, 2);
+	tcase_add_test(tc, cancel_ends_one_whose_end_is_known_without_lingering);
 	tcase_add_test(tc, cancel_is_what_one_that_was_reset_is_told);
 	tc = ends_case(suite, "drains");
 	tcase_add_loop_test(tc, a_drain_wakes_one_that_wants_to_know, 0, 3);
