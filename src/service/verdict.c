@@ -244,26 +244,31 @@ log_change(const struct verdict *verdict, const struct verdict_result *before, c
 
 /* ---- what comes of a run ---------------------------------------------------------------------------- */
 
-/* Takes result, which may be NULL, and gives it to all who wait. */
-static void
-publish(struct verdict *verdict, struct verdict_result *result, bool is_overdue)
+/* Gives result, which may be NULL, to all who wait. Returns what it replaces, for publish_end(). */
+static struct verdict_result *
+publish_locked(struct verdict *verdict, struct verdict_result *result)
 {
 	struct verdict_result *before = NULL;
 	struct list *link;
 
-	lock_acquire(&verdict->lock);
+	lock_assert_held(&verdict->lock);
 	if (result != NULL) {
 		before = verdict->latest;
 		verdict->latest = result_ref(result);
 	}
-	verdict->is_overdue = is_overdue && result != NULL;
 	while ((link = list_pop_front(&verdict->waiting)) != NULL) {
 		struct verdict_wish *wish = CP_CONTAINER_OF(link, struct verdict_wish, link);
 
 		wish->result = result_ref(result);
 		wish->ready(wish);
 	}
-	lock_release(&verdict->lock);
+	return before;
+}
+
+/* Takes both, which may be NULL. */
+static void
+publish_end(struct verdict *verdict, struct verdict_result *before, struct verdict_result *result)
+{
 	if (result != NULL)
 		log_change(verdict, before, result);
 	verdict_result_unref(&before);
@@ -274,19 +279,36 @@ static void
 on_late(struct verdict_run *run)
 {
 	struct verdict *verdict = CP_CONTAINER_OF(run, struct verdict, run);
+	struct verdict_result *result = verdict_run_result(run);
+	struct verdict_result *before;
 
-	publish(verdict, verdict_run_result(run), true);
+	lock_acquire(&verdict->lock);
+	before = publish_locked(verdict, result);
+	verdict->is_overdue = result != NULL;
+	lock_release(&verdict->lock);
+	publish_end(verdict, before, result);
 }
 
+/*
+ * With a result or without: one critical section answers those who wait and says that nothing runs, so that whoever
+ * asks after it posts the task. For those who still wait, because there was no result, it is posted here.
+ */
 static void
-end_run(struct verdict *verdict)
+end_run(struct verdict *verdict, bool has_result)
 {
-	verdict_run_clear(&verdict->run);
-	share_unref(&verdict->run_share);
+	struct verdict_result *result = has_result ? verdict_run_result(&verdict->run) : NULL;
+	struct verdict_result *before = NULL;
+
 	lock_acquire(&verdict->lock);
+	if (has_result)
+		before = publish_locked(verdict, result);
 	verdict->is_running = false;
 	verdict->is_overdue = false;
 	lock_release(&verdict->lock);
+	publish_end(verdict, before, result);
+	verdict_run_clear(&verdict->run);
+	share_unref(&verdict->run_share);
+	loop_post(verdict->loop, &verdict->task);
 }
 
 /*
@@ -303,10 +325,7 @@ on_over(struct verdict_run *run)
 	if (run->output.is_cut)
 		log_cut(verdict);
 	verdict->was_retried = is_lost;
-	if (!run->is_late && !run->is_unwanted && !is_lost)
-		publish(verdict, verdict_run_result(run), false);
-	end_run(verdict);
-	loop_post(verdict->loop, &verdict->task);
+	end_run(verdict, !run->is_late && !run->is_unwanted && !is_lost);
 }
 
 /* ---- the main thread's part --------------------------------------------------------------------------- */
@@ -325,10 +344,8 @@ begin_run(struct verdict *verdict)
 	if (share == NULL)
 		return;
 	verdict->run_share = share;
-	if (verdict_run_start(&verdict->run, options_of(share), &share->name) < 0) {
-		publish(verdict, verdict_run_result(&verdict->run), false);
-		end_run(verdict);
-	}
+	if (verdict_run_start(&verdict->run, options_of(share), &share->name) < 0)
+		end_run(verdict, true);
 }
 
 static void

@@ -6,9 +6,9 @@
  * what it knows. The command is started, timed and read on the main thread; fibers ask from their workers, and those
  * that come while a run is under way wait for that one.
  *
- * WAKEUP: who asks joins the list of those who wait, and posts to the main thread unless a run is under way, which
- * looks at the list when it is over; all of it under the verdict's lock. ready() is called under that lock: after
- * verdict_withdraw(), which takes it, no call comes any more.
+ * WAKEUP: who asks joins the list of those who wait, and posts to the main thread unless a run is under way. The end of
+ * a run empties the list and says that none is under way in one critical section, and posts too. All of it under the
+ * verdict's lock. ready() is called under that lock: after verdict_withdraw(), which takes it, no call comes any more.
  */
 #ifndef CP_SERVICE_VERDICT_H
 #define CP_SERVICE_VERDICT_H

@@ -25,6 +25,13 @@ EXTRA_DIST += tests/func/cpharness.py tests/func/execlib.py
 dist_check_SCRIPTS += $(FUNC_TESTS)
 TESTS += $(FUNC_TESTS)
 
+# Faults that were found by reading and by hand, one file each.
+REGRESSION_TESTS = \
+	tests/func/reg-8-stop-and-checks.py
+
+dist_check_SCRIPTS += $(REGRESSION_TESTS)
+TESTS += $(REGRESSION_TESTS)
+
 # connpool-client against servers that are threads of the tests.
 CLIENT_FUNC_TESTS = \
 	tests/func/client-01-connect.py \

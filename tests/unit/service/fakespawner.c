@@ -31,6 +31,8 @@ program_name_unref(struct program_name *name)
 	ck_assert_uint_eq(name->digest, 1);
 	name->digest = 0;
 	fake.names--;
+	if (fake.on_name_unref != NULL)
+		fake.on_name_unref();
 }
 
 int
@@ -42,6 +44,8 @@ program_start(struct program *program, struct loop *loop, const struct program_n
 	ck_assert_uint_eq(name->digest, 1);
 	fake.starts++;
 	memcpy(fake.streams, streams->fds, sizeof(fake.streams));
+	if (fake.on_start != NULL)
+		fake.on_start();
 	if (fake.start_error != 0) {
 		program->result = (struct program_result){
 			.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_REQUEST, .error = -fake.start_error};

@@ -20,6 +20,10 @@ struct fake_spawner {
 	char signals[64]; /* that were sent: "TERM KILL " */
 	unsigned names;   /* that are held */
 	int streams[3];   /* of the last one */
+
+	/* What another thread does meanwhile: in program_start(), and when a name is given back. NULL: nothing. */
+	void (*on_start)(void);
+	void (*on_name_unref)(void);
 };
 
 extern struct fake_spawner fake;

@@ -388,6 +388,48 @@ START_TEST(the_table_ends_what_the_loop_did_not_get_to)
 }
 END_TEST
 
+/* ---- between a run's result and its end ----------------------------------------------------- */
+
+static struct verdict_share *leaving;
+static struct asker late_asker;
+
+static void
+leave(void)
+{
+	fake.on_start = NULL;
+	verdict_leave(&leaving);
+}
+
+static void
+ask_late(void)
+{
+	fake.on_name_unref = NULL;
+	fake.start_error = 0;
+	ck_assert(!ask(&late_asker));
+}
+
+/* The run has the last reference to its config, and gives it back when its result is out. */
+START_TEST(one_who_asks_as_a_run_ends_that_could_not_start_gets_another)
+{
+	struct fake_conf other;
+
+	fake_conf_init(&other);
+	conf.options.max_age_ms = other.options.max_age_ms = 0;
+	join();
+	leaving = verdict_join(verdicts, &other.conf, &other.listener);
+	fake.start_error = -EACCES;
+	fake.on_start = leave;
+	fake.on_name_unref = ask_late;
+	ck_assert(!ask(&asker));
+	rig_turn_some();
+	expect_answer(&asker, "the spawner could not be asked: Permission denied\n");
+	ck_assert_uint_eq(atomic_load(&other.conf.refs), 1);
+	ck_assert_msg(fake.on_name_unref == NULL && fake.running != NULL, "the late one waits, and nothing runs");
+	fake_finish("well\n", 0);
+	expect_answer(&late_asker, "well\n");
+}
+END_TEST
+
 /* ---- the log ------------------------------------------------------------------------------------------- */
 
 START_TEST(changes_are_told_once)
@@ -487,7 +529,9 @@ ask_again_and_again(void *arg)
 	return NULL;
 }
 
-START_TEST(threads_ask_while_another_runs_it)
+/* Runs it until every thread has had its answers. */
+static void
+serve_threads(void)
 {
 	static struct thread_asker askers[THREADS];
 	unsigned over = 0;
@@ -514,6 +558,18 @@ START_TEST(threads_ask_while_another_runs_it)
 	rig_turn_some();
 	if (fake.running != NULL)
 		fake_finish("", 0);
+}
+
+START_TEST(threads_ask_while_another_runs_it)
+{
+	serve_threads();
+}
+END_TEST
+
+START_TEST(threads_ask_while_no_run_can_start)
+{
+	fake.start_error = -EMFILE;
+	serve_threads();
 }
 END_TEST
 
@@ -543,6 +599,8 @@ main(void)
 	tcase_add_test(tc, a_late_run_is_answered_for_and_ends_by_itself);
 	tcase_add_test(tc, an_interval_runs_it_unasked);
 	tcase_add_test(tc, a_run_lost_with_the_spawner_is_had_again_once);
+	tc = verdict_case(suite, "end");
+	tcase_add_test(tc, one_who_asks_as_a_run_ends_that_could_not_start_gets_another);
 	tc = verdict_case(suite, "reload");
 	tcase_add_test(tc, the_same_section_keeps_the_answer);
 	tcase_add_test(tc, the_same_section_keeps_the_run);
@@ -556,5 +614,6 @@ main(void)
 	tcase_add_test(tc, output_that_was_cut_is_logged);
 	tc = verdict_case(suite, "threads");
 	tcase_add_test(tc, threads_ask_while_another_runs_it);
+	tcase_add_test(tc, threads_ask_while_no_run_can_start);
 	return fixture_run(suite);
 }
