@@ -23,6 +23,7 @@ include tests/modules/local.mk
 include examples/local.mk
 include tests/func/local.mk
 include tests/lint/local.mk
+include tests/model/local.mk
 include tests/systemd/local.mk
 include tests/fuzz/local.mk
 
