@@ -21,6 +21,18 @@
 #define LOOP_MAGIC 0x4c6f6f70u
 #define POSTED_PER_TURN 256
 
+/* An event's data: the slot below, the serial number above. */
+#define SLOT_BITS 24
+#define SLOTS_MAX (1u << SLOT_BITS)
+#define SLOTS_FIRST 64u
+#define SERIAL_MAX (UINT64_MAX >> SLOT_BITS)
+
+/* Slot 0 stands for none. */
+struct loop_slot {
+	struct watch *watch;
+	uint64_t serial_or_next; /* of the watch; without one: the next free slot */
+};
+
 /* Being woken is all there is to it: whoever woke the loop has left the work where before_sleep looks. */
 static void
 on_wake(struct loop *loop, struct watch *watch, uint32_t events)
@@ -39,7 +51,7 @@ loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg)
 	loop->epoll_fd = -1;
 	loop->wake_fd = -1;
 	loop->nap_fd = -1;
-	loop->wake_watch.fn = on_wake;
+	loop->wake_watch = (struct watch){.fn = on_wake};
 	atomic_init(&loop->sleeping, false);
 	loop->now_ns = clock_now_ns();
 	timer_wheel_init(&loop->wheel, loop_now_ms(loop));
@@ -47,8 +59,11 @@ loop_init(struct loop *loop, loop_before_sleep_fn *before_sleep, void *arg)
 	lock_init(&loop->lock, LOCK_LOOP);
 	list_init(&loop->posted);
 	atomic_init(&loop->has_posted, false);
-	loop->event_count = 0;
-	loop->event_next = 0;
+	loop->slots = NULL;
+	loop->slot_count = 0;
+	loop->free_slot = 0;
+	loop->last_serial = 0;
+	loop->stale_events = 0;
 	loop->turns = 0;
 	loop->before_sleep = before_sleep;
 	loop->before_sleep_arg = arg;
@@ -82,50 +97,133 @@ loop_fini(struct loop *loop)
 	fd_close(&loop->wake_fd);
 	fd_close(&loop->epoll_fd);
 	mem_freep(&loop->events);
+	mem_freep(&loop->slots);
 	lock_fini(&loop->lock);
 	loop->magic = 0;
 }
 
+/* ---- slots ------------------------------------------------------------------- */
+
+/* 0 or -errno. */
+static int
+add_slots(struct loop *loop)
+{
+	uint32_t count = loop->slot_count > 0 ? 2 * loop->slot_count : SLOTS_FIRST;
+	struct loop_slot *slots;
+
+	if (loop->slot_count >= SLOTS_MAX)
+		return -ENOSPC;
+	slots = mem_realloc_array(loop->slots, count, sizeof(*slots));
+	if (slots == NULL)
+		return -ENOMEM;
+	/* The lowest is used first. */
+	for (uint32_t i = count - 1; i >= (loop->slot_count > 0 ? loop->slot_count : 1); i--) {
+		slots[i] = (struct loop_slot){.serial_or_next = loop->free_slot};
+		loop->free_slot = i;
+	}
+	loop->slots = slots;
+	loop->slot_count = count;
+	return 0;
+}
+
+/* 0 or -errno. */
+static int
+take_slot(struct loop *loop, struct watch *watch)
+{
+	int rc = loop->free_slot != 0 ? 0 : add_slots(loop);
+
+	if (rc < 0)
+		return rc;
+	watch->slot = loop->free_slot;
+	loop->free_slot = (uint32_t)loop->slots[watch->slot].serial_or_next;
+	/* Never 0. After so many that it begins anew, no event of the earlier ones is left. */
+	loop->last_serial = loop->last_serial % SERIAL_MAX + 1;
+	loop->slots[watch->slot] = (struct loop_slot){.watch = watch, .serial_or_next = loop->last_serial};
+	return 0;
+}
+
+static void
+return_slot(struct loop *loop, struct watch *watch)
+{
+	CP_ASSERT(loop->slots[watch->slot].watch == watch);
+	loop->slots[watch->slot] = (struct loop_slot){.serial_or_next = loop->free_slot};
+	loop->free_slot = watch->slot;
+	watch->slot = 0;
+}
+
+static uint64_t
+event_data_of(const struct loop *loop, const struct watch *watch)
+{
+	return loop->slots[watch->slot].serial_or_next << SLOT_BITS | watch->slot;
+}
+
+/* NULL: its watch is over, and may be long gone. */
+static struct watch *
+watch_of(const struct loop *loop, uint64_t event_data)
+{
+	const struct loop_slot *slot = &loop->slots[event_data % SLOTS_MAX];
+
+	return slot->serial_or_next == event_data >> SLOT_BITS ? slot->watch : NULL;
+}
+
 /* ---- descriptors ------------------------------------------------------------- */
 
+/* 0 or -errno. */
 static int
 control(struct loop *loop, int operation, struct watch *watch, int fd, uint32_t events)
 {
-	struct epoll_event event = {.events = events, .data.ptr = watch};
+	struct epoll_event event = {.events = events, .data.u64 = event_data_of(loop, watch)};
 
-	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	watch->is_level = (events & (EPOLLET | EPOLLONESHOT)) == 0;
 	return epoll_ctl(loop->epoll_fd, operation, fd, &event) == 0 ? 0 : -errno;
 }
 
 int
 loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events)
 {
-	CP_ASSERT(watch->fn != NULL);
-	return control(loop, EPOLL_CTL_ADD, watch, fd, events);
+	int rc;
+
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	CP_ASSERT(watch->fn != NULL && watch->slot == 0);
+	rc = take_slot(loop, watch);
+	if (rc < 0)
+		return rc;
+	rc = control(loop, EPOLL_CTL_ADD, watch, fd, events);
+	if (rc < 0)
+		return_slot(loop, watch);
+	return rc;
 }
 
 int
 loop_modify(struct loop *loop, struct watch *watch, int fd, uint32_t events)
 {
-	CP_ASSERT(watch->fn != NULL);
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	CP_ASSERT(watch->slot != 0);
 	return control(loop, EPOLL_CTL_MOD, watch, fd, events);
 }
 
 void
 loop_remove(struct loop *loop, struct watch *watch, int fd)
 {
-	CP_ASSERT(control(loop, EPOLL_CTL_DEL, watch, fd, 0) == 0);
-	loop_forget(loop, watch);
+	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
+	if (watch->slot == 0)
+		return;
+	/*
+	 * It fails only where a handler has closed the descriptor, and maybe got another one by the same number. An
+	 * entry that stays in the set then is stale.
+	 */
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	return_slot(loop, watch);
 }
 
 void
 loop_forget(struct loop *loop, struct watch *watch)
 {
 	CP_CHECK_MAGIC(loop, LOOP_MAGIC);
-	for (int i = loop->event_next; i < loop->event_count; i++) {
-		if (loop->events[i].data.ptr == watch)
-			loop->events[i].data.ptr = NULL;
-	}
+	if (watch->slot == 0)
+		return;
+	CP_ASSERT(!watch->is_level);
+	return_slot(loop, watch);
 }
 
 /* ---- tasks ------------------------------------------------------------------- */
@@ -270,18 +368,16 @@ sleep_for_events(struct loop *loop, int timeout_ms)
 static void
 dispatch(struct loop *loop, int count)
 {
-	loop->event_count = count;
-	loop->event_next = 0;
-	while (loop->event_next < loop->event_count) {
-		const struct epoll_event *event = &loop->events[loop->event_next++];
-		struct watch *watch = event->data.ptr;
+	for (int i = 0; i < count; i++) {
+		const struct epoll_event *event = &loop->events[i];
+		/* Looked up only now: an earlier one of the batch may have ended it. */
+		struct watch *watch = watch_of(loop, event->data.u64);
 
-		/* NULL: forgotten by an earlier one of the batch. */
 		if (watch != NULL)
 			watch->fn(loop, watch, event->events);
+		else
+			loop->stale_events++;
 	}
-	loop->event_count = 0;
-	loop->event_next = 0;
 }
 
 int

@@ -9,6 +9,12 @@
  * it off), then waits. A waker that has published work exchanges the announcement and writes the eventfd only if
  * it took it. Both sides are sequentially consistent, so either the owner sees the work or the waker sees the
  * announcement. The eventfd is edge-triggered and never read.
+ *
+ * STALE EVENTS: close(2) takes a descriptor out of an epoll set only if nobody else holds its open file description. A
+ * program, a forked child or a module may hold it, and then the kernel goes on to report events of a watch whose memory
+ * is gone. So an event carries no pointer but a slot of the loop's table and the serial number of its watch; an event
+ * whose serial is not the slot's is dropped. An edge-triggered entry that stays behind costs a wake-up for each event;
+ * a level-triggered one would wake the loop for ever, so it must be removed before the descriptor is closed.
  */
 #ifndef CP_ENGINE_LOOP_H
 #define CP_ENGINE_LOOP_H
@@ -23,6 +29,7 @@
 #include "engine/timer.h"
 
 struct epoll_event;
+struct loop_slot;
 struct watch;
 struct task;
 struct loop;
@@ -33,9 +40,11 @@ typedef void task_fn(struct loop *loop, struct task *task);
 /* Last look before sleeping; true: there is work, do not sleep. */
 typedef bool loop_before_sleep_fn(struct loop *loop, void *arg);
 
-/* Embedded in its owner: what to call when its descriptor is ready. */
+/* Embedded in its owner: what to call when its descriptor is ready. Zeroed memory with fn set is an initialised one. */
 struct watch {
 	watch_fn *fn;
+	uint32_t slot; /* private: loop.c; in the loop's table, 0: it is in no set */
+	bool is_level; /* private: loop.c; neither EPOLLET nor EPOLLONESHOT */
 };
 
 /* Embedded in its owner: something to run in the next turn. Zeroed memory with fn set is an initialised one. */
@@ -60,9 +69,12 @@ struct loop {
 	struct list posted;  /* of struct task, by other threads */
 	atomic_bool has_posted;
 	struct epoll_event *events;
-	int event_count; /* of the batch being dispatched */
-	int event_next;
-	uint64_t turns; /* public to read */
+	struct loop_slot *slots; /* see STALE EVENTS; it only grows, so that no event points behind it */
+	uint32_t slot_count;
+	uint32_t free_slot;    /* the first of a list; 0: none */
+	uint64_t last_serial;
+	uint64_t stale_events; /* public to read: dropped */
+	uint64_t turns;        /* public to read */
 	loop_before_sleep_fn *before_sleep;
 	void *before_sleep_arg;
 };
@@ -75,10 +87,14 @@ void loop_fini(struct loop *loop);
 /* events as epoll_ctl(2) takes them, EPOLLET if wanted. The watch must stay where it is until removed. 0 or -errno. */
 CP_MUST_CHECK int loop_add(struct loop *loop, struct watch *watch, int fd, uint32_t events);
 CP_MUST_CHECK int loop_modify(struct loop *loop, struct watch *watch, int fd, uint32_t events);
-/* Takes fd out of the set. */
+/*
+ * Takes fd out of the set: no more events, not even of this turn. Accepts a watch that is in no set. fd may have been
+ * closed by a handler meanwhile: the watch is over all the same.
+ */
 void loop_remove(struct loop *loop, struct watch *watch, int fd);
 /*
- * For a descriptor that is about to be closed (which takes it out): only drops events of this turn not yet delivered.
+ * As loop_remove() without its system call, for an edge-triggered descriptor of ours that is closed next (see STALE
+ * EVENTS).
  */
 void loop_forget(struct loop *loop, struct watch *watch);
 

@@ -146,7 +146,7 @@ error_lines_close(struct error_lines *lines)
 	}
 	timer_clear(&lines->loop->wheel, &lines->timer);
 	if (lines->is_watched)
-		loop_forget(lines->loop, &lines->watch);
+		loop_remove(lines->loop, &lines->watch, lines->read_fd);
 	fd_close(&lines->read_fd);
 	fd_close(&lines->write_fd);
 }

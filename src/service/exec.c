@@ -142,6 +142,7 @@ start(struct run *run)
 	}
 	/* Programs do not expect EAGAIN. Nothing here waits for the descriptor any more: MSG_DONTWAIT from now on. */
 	session_unwatch(session);
+	session_share(session);
 	if (ioctl(fd, FIONBIO, &blocking) < 0)
 		return -errno;
 	streams.fds[0] = fd;

@@ -140,10 +140,15 @@ session_watch(struct session *session, bool with_output)
 }
 
 void
+session_share(struct session *session)
+{
+	session->shared = true;
+}
+
+void
 session_unwatch(struct session *session)
 {
-	if (session->watched)
-		loop_remove(&session->sched->loop, &session->watch, session->conn.from.fd);
+	loop_remove(&session->sched->loop, &session->watch, session->conn.from.fd);
 	session->watched = false;
 	session->watches_output = false;
 	/* What is there will have to be asked for. */
@@ -562,6 +567,8 @@ session_start(struct sched *sched, struct conn *conn)
 	session->wake.fn = session_on_wake;
 	session->active_ms = loop_now_ms(&sched->loop);
 	session->writable = true;
+	/* Foreign code can fork, and whatever it starts. */
+	session->shared = session_rule(session)->service.type->extend != NULL;
 	if (session_rule(session)->accept_proxy)
 		await_header(session);
 	else

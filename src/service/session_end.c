@@ -25,6 +25,21 @@
  */
 #define LINGER_GLANCE_MS 4
 
+/*
+ * With SO_LINGER and a time close(2) waits for the client, also where nothing else blocks (socket(7)). Only the last
+ * holder's does: if another one sets it anew, ours is not the last.
+ */
+static void
+keep_close_from_waiting(int fd)
+{
+	static const struct linger off = {.l_onoff = 0};
+	struct linger linger = {.l_onoff = 0};
+	socklen_t length = sizeof(linger);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff && linger.l_linger > 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
 void
 session_finish(struct session *session)
 {
@@ -38,9 +53,13 @@ session_finish(struct session *session)
 		loop_unpost(&sched->loop, &session->wake);
 	timer_clear(&sched->loop.wheel, &session->timer);
 	loop_cancel(&sched->loop, &session->task);
-	/* Closing the descriptor takes it out of the set. */
-	if (session->watched)
+	/* A descriptor that is ours alone leaves the set when it is closed. */
+	if (session->shared) {
+		loop_remove(&sched->loop, &session->watch, session->conn.from.fd);
+		keep_close_from_waiting(session->conn.from.fd);
+	} else {
 		loop_forget(&sched->loop, &session->watch);
+	}
 	sched->done(sched, session);
 }
 

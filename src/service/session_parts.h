@@ -102,7 +102,12 @@ void session_set_state(struct session *session, enum session_state state);
 void session_arm_timer(struct session *session);
 /* Puts the client's descriptor under watch: for its input, with_output: and for when it takes more. 0 or -errno. */
 CP_MUST_CHECK int session_watch(struct session *session, bool with_output);
-/* From now on what the client does is somebody else's: its descriptor wakes nobody here. */
+/*
+ * From now on others may hold the client's open file description: closing ours no longer takes it out of the loop's
+ * set, and what belongs to the description (O_NONBLOCK, SO_LINGER) is theirs to change.
+ */
+void session_share(struct session *session);
+/* What the client does is somebody else's from now on: its descriptor wakes nobody here. */
 void session_unwatch(struct session *session);
 /*
  * Suspends the running fiber until what it waits for has come. 0; -ETIMEDOUT: the deadline passed; -ECANCELED: it must

@@ -53,7 +53,10 @@ session_relay_close(struct session *session)
 		break_off(session->conn.from.fd);
 		session->cut_off = true;
 	}
-	loop_forget(&session->sched->loop, &relay->watch);
+	if (session->shared)
+		loop_remove(&session->sched->loop, &relay->watch, server_fd);
+	else
+		loop_forget(&session->sched->loop, &relay->watch);
 	fd_close(&server_fd);
 	relay_free(&session->relay);
 }

@@ -41,7 +41,8 @@ disconnect(struct probe *probe)
 	timer_clear(&probe->loop->wheel, &probe->deadline);
 	if (probe->fd < 0)
 		return;
-	loop_forget(probe->loop, &probe->watch);
+	/* A module that forks shares it: so it does not leave the set by being closed. */
+	loop_remove(probe->loop, &probe->watch, probe->fd);
 	fd_close(&probe->fd);
 }
 
@@ -114,7 +115,8 @@ static void
 read_on(struct probe *probe)
 {
 	/* Not until it is used up: the loop comes back here, and others have their turn in between. */
-	ssize_t n = recv(probe->fd, probe->input + probe->input_size, probe->input_max - probe->input_size, 0);
+	ssize_t n = recv(probe->fd, probe->input + probe->input_size, probe->input_max - probe->input_size,
+		MSG_DONTWAIT);
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -147,7 +149,7 @@ static void
 send_on(struct probe *probe)
 {
 	const size_t size = strlen(probe->unsent);
-	ssize_t n = size > 0 ? send(probe->fd, probe->unsent, size, MSG_NOSIGNAL) : 0;
+	ssize_t n = size > 0 ? send(probe->fd, probe->unsent, size, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
