@@ -26,6 +26,7 @@ include tests/lint/local.mk
 include tests/model/local.mk
 include tests/systemd/local.mk
 include tests/fuzz/local.mk
+include tests/chaos/local.mk
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
