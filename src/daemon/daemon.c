@@ -55,10 +55,16 @@ daemon_set_state(struct daemon *daemon, enum daemon_state state)
 
 /* ---- between acceptor and pools ---------------------------------------------------------- */
 
-static bool
-sink_has_room(struct route *route)
+static unsigned
+sink_room(struct route *route)
 {
-	return pool_has_room(route->pool);
+	return pool_room(route->pool);
+}
+
+static bool
+sink_await_room(struct route *route)
+{
+	return pool_await_room(route->pool);
 }
 
 static void
@@ -81,7 +87,11 @@ sink_flush(struct route *route, unsigned taken)
 }
 
 static const struct acceptor_sink acceptor_sink = {
-	.has_room = sink_has_room, .submit = sink_submit, .flush = sink_flush, .lend = lending_begin};
+	.room = sink_room,
+	.await_room = sink_await_room,
+	.submit = sink_submit,
+	.flush = sink_flush,
+	.lend = lending_begin};
 
 /* Any thread. */
 static void

@@ -96,7 +96,7 @@ may_take_over(const struct listen_socket *sock, const struct address *address, c
 {
 	bool is_any_port = address->kind == ADDRESS_TCP && address->port == 0;
 
-	return !sock->is_planned && strcmp(sock->key, address->text) == 0 &&
+	return !sock->is_planned && !sock->is_broken && strcmp(sock->key, address->text) == 0 &&
 	       (!is_any_port || sock->listener == listener);
 }
 

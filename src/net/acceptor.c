@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * acceptor.c - accept4(2) in batches, admission, and the reasons to pause: no room in the pool, no descriptors, lent.
+ * acceptor.c - accept4(2) in batches, admission, and the reasons not to: no room, no descriptors, lent, broken.
  *
  * Listening sockets are level-triggered: whatever a batch leaves in the backlog is reported again. So a batch ends when
  * it has taken as many as the one before, and the call that would only say EAGAIN is saved.
@@ -36,12 +36,17 @@
 #define BACKOFF_MAX_MS 500u
 /* Without a failure for so long an episode is over. At the limit each close lets one more in: that is no end yet. */
 #define EPISODE_CLEAR_MS 1000u
+/* The same of one socket's own faults: others may do it again and again, and that is not to fill the log. */
+#define PAUSE_MAX_MS 5000u
+#define FAULT_CLEAR_MS 10000u
 
-/* ---- polling and pausing ---------------------------------------------------- */
+/* ---- polling ------------------------------------------------------------------ */
 
 static void
 set_polled(struct acceptor *acceptor, struct listen_socket *socket, bool polled)
 {
+	uint32_t events = polled ? EPOLLIN | EPOLLRDHUP : EPOLLONESHOT;
+
 	if (socket->polled == polled)
 		return;
 	/*
@@ -49,7 +54,7 @@ set_polled(struct acceptor *acceptor, struct listen_socket *socket, bool polled)
 	 * told even to those who ask for nothing; one shot of it keeps a socket that was shut down from turning the
 	 * loop.
 	 */
-	CP_ASSERT(loop_modify(acceptor->loop, &socket->watch, socket->fd, polled ? EPOLLIN : EPOLLONESHOT) == 0);
+	CP_ASSERT(loop_modify(acceptor->loop, &socket->watch, socket->fd, events) == 0);
 	socket->polled = polled;
 }
 
@@ -59,25 +64,61 @@ is_out_of_resources(const struct acceptor *acceptor)
 	return timer_is_set(&acceptor->backoff);
 }
 
-void
-acceptor_resume(struct acceptor *acceptor)
+static bool
+is_waiting(const struct listen_socket *socket)
+{
+	return list_is_linked(&socket->waiting_link);
+}
+
+/* After any change of what keeps it from being polled. */
+static void
+update_polled(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	set_polled(acceptor, socket,
+		socket->listener != NULL && !socket->is_lent && !is_waiting(socket) &&
+			!timer_is_set(&socket->pause) && !is_out_of_resources(acceptor));
+}
+
+static void
+update_all_polled(struct acceptor *acceptor)
 {
 	struct list *link;
 	struct list *following;
 
-	if (!atomic_load_explicit(&acceptor->room_signalled, memory_order_relaxed))
-		return;
-	/* Cleared before looking: room made after this signals again. */
-	atomic_store(&acceptor->room_signalled, false);
-	if (is_out_of_resources(acceptor))
-		return;
-	LIST_FOREACH (&acceptor->sockets, link, following) {
-		struct listen_socket *socket = CP_CONTAINER_OF(link, struct listen_socket, acceptor_link);
+	LIST_FOREACH (&acceptor->sockets, link, following)
+		update_polled(acceptor, CP_CONTAINER_OF(link, struct listen_socket, acceptor_link));
+}
 
-		if (socket->listener != NULL && !socket->polled && !socket->is_lent &&
-			acceptor->sink->has_room(socket->listener->route))
-			set_polled(acceptor, socket, true);
+/* ---- waiting for room: see WAITING in acceptor.h ---------------------------------- */
+
+static const struct pool *
+pool_of(const struct listen_socket *socket)
+{
+	return socket->listener->route->pool;
+}
+
+/* There is no room, or others of the pool came first: it waits behind them. */
+static void
+wait_for_room(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	list_push_back(&acceptor->waiting, &socket->waiting_link);
+	update_polled(acceptor, socket);
+	if (!acceptor->sink->await_room(socket->listener->route))
+		atomic_store(&acceptor->room_signalled, true);
+}
+
+/* Room that comes while others of its pool wait is for them. */
+static bool
+must_queue_up(const struct acceptor *acceptor, const struct listen_socket *socket)
+{
+	struct list *link;
+	struct list *following;
+
+	LIST_FOREACH (&acceptor->waiting, link, following) {
+		if (pool_of(CP_CONTAINER_OF(link, struct listen_socket, waiting_link)) == pool_of(socket))
+			return true;
 	}
+	return false;
 }
 
 void
@@ -140,9 +181,6 @@ reject_with_reserve(struct acceptor *acceptor, struct listen_socket *socket)
 static void
 begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error)
 {
-	struct list *link;
-	struct list *following;
-
 	if (acceptor->episode_started_ns == 0) {
 		acceptor->episode_started_ns = acceptor->loop->now_ns;
 		acceptor->backoff_ms = BACKOFF_FIRST_MS;
@@ -158,9 +196,8 @@ begin_backoff(struct acceptor *acceptor, struct listen_socket *socket, int error
 	}
 	timer_clear(&acceptor->loop->wheel, &acceptor->episode_clear);
 	reject_with_reserve(acceptor, socket);
-	LIST_FOREACH (&acceptor->sockets, link, following)
-		set_polled(acceptor, CP_CONTAINER_OF(link, struct listen_socket, acceptor_link), false);
 	timer_set(&acceptor->loop->wheel, &acceptor->backoff, loop_now_ms(acceptor->loop) + acceptor->backoff_ms);
+	update_all_polled(acceptor);
 }
 
 /*
@@ -174,8 +211,9 @@ on_backoff_over(struct timer *timer)
 
 	acceptor_take_reserve(acceptor);
 	timer_set(&acceptor->loop->wheel, &acceptor->episode_clear, loop_now_ms(acceptor->loop) + EPISODE_CLEAR_MS);
+	update_all_polled(acceptor);
+	/* A signal that came meanwhile was passed over. */
 	atomic_store(&acceptor->room_signalled, true);
-	acceptor_resume(acceptor);
 }
 
 static void
@@ -187,6 +225,74 @@ on_episode_clear(struct timer *timer)
 	acceptor->episode_started_ns = 0;
 	log_notice(LOG_EVENT_ACCEPT_RESUMED, "accepting again after %llu ms without enough descriptors or memory",
 		(unsigned long long)ms);
+}
+
+/* ---- a socket that fails by itself ------------------------------------------------ */
+
+static void
+log_fault(const struct listen_socket *socket, int error, enum listen_repair repair)
+{
+	const char *name = socket->listener->name;
+
+	switch (repair) {
+	case LISTEN_REPAIRED:
+		log_warning(LOG_EVENT_ACCEPT_PAUSED,
+			"listener '%s': %s was shut down by another process that has the socket; listening again",
+			name, socket->key);
+		break;
+	case LISTEN_NEEDS_RELOAD:
+		log_warning(LOG_EVENT_ACCEPT_PAUSED,
+			"listener '%s': %s was shut down by another process that has the socket; reload to open it "
+			"anew (a systemd socket: restart its unit), other addresses are served",
+			name, socket->key);
+		break;
+	case LISTEN_NOT_BROKEN:
+		log_warning(LOG_EVENT_ACCEPT_PAUSED,
+			"listener '%s': cannot accept on %s: %s; it is tried again, other addresses are served",
+			name, socket->key, errmsg_errno(error));
+		break;
+	}
+}
+
+/* It alone pauses: whatever is wrong with it, the others are not to blame. */
+static void
+begin_pause(struct acceptor *acceptor, struct listen_socket *socket, int error)
+{
+	enum listen_repair repair = listen_socket_repair(socket, socket->listener->route->rule);
+
+	acceptor->faults++;
+	if (socket->failing_since_ns == 0) {
+		socket->failing_since_ns = acceptor->loop->now_ns;
+		socket->pause_ms = BACKOFF_FIRST_MS;
+		log_fault(socket, error, repair);
+	} else {
+		socket->pause_ms = socket->pause_ms * 2 < PAUSE_MAX_MS ? socket->pause_ms * 2 : PAUSE_MAX_MS;
+	}
+	timer_clear(&acceptor->loop->wheel, &socket->fault_clear);
+	timer_set(&acceptor->loop->wheel, &socket->pause, loop_now_ms(acceptor->loop) + socket->pause_ms);
+	list_remove(&socket->waiting_link);
+	update_polled(acceptor, socket);
+}
+
+static void
+on_pause_over(struct timer *timer)
+{
+	struct listen_socket *socket = CP_CONTAINER_OF(timer, struct listen_socket, pause);
+	struct acceptor *acceptor = socket->acceptor;
+
+	timer_set(&acceptor->loop->wheel, &socket->fault_clear, loop_now_ms(acceptor->loop) + FAULT_CLEAR_MS);
+	update_polled(acceptor, socket);
+}
+
+static void
+on_fault_clear(struct timer *timer)
+{
+	struct listen_socket *socket = CP_CONTAINER_OF(timer, struct listen_socket, fault_clear);
+	uint64_t ms = (socket->acceptor->loop->now_ns - socket->failing_since_ns) / CLOCK_NS_PER_MS;
+
+	socket->failing_since_ns = 0;
+	log_notice(LOG_EVENT_ACCEPT_RESUMED, "listener '%s': accepting on %s again after %llu ms",
+		socket->listener->name, socket->key, (unsigned long long)ms);
 }
 
 /* ---- accepting ------------------------------------------------------------------ */
@@ -228,6 +334,13 @@ is_error_of_connection(int error)
 	}
 }
 
+/* What the process or the system lacks: every socket would fail alike. */
+static bool
+is_error_of_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 /* Takes one off the backlog. 0; -EAGAIN: there is none; -ECANCELED: the socket is paused now. */
 static int
 accept_one(struct acceptor *acceptor, struct listen_socket *socket)
@@ -244,8 +357,11 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 			return 0;
 		if (errno == EAGAIN)
 			return -EAGAIN;
-		/* Anything else is a fault of the socket itself; pausing keeps it from turning into a busy loop. */
-		begin_backoff(acceptor, socket, errno);
+		/* Either pause keeps it from turning into a busy loop. */
+		if (is_error_of_shortage(errno))
+			begin_backoff(acceptor, socket, errno);
+		else
+			begin_pause(acceptor, socket, errno);
 		return -ECANCELED;
 	}
 	if (acceptor->episode_started_ns != 0)
@@ -279,38 +395,149 @@ learn_batch(struct listen_socket *socket, unsigned taken, bool was_last)
 	}
 }
 
+/*
+ * A batch of max at most. 0: so many were taken; -EAGAIN: the backlog is empty; -ENOSPC: no room is left; -ECANCELED:
+ * the socket is paused.
+ */
+static int
+take_batch(struct acceptor *acceptor, struct listen_socket *socket, unsigned max, unsigned *ret_taken)
+{
+	struct route *route = socket->listener->route;
+	int rc = 0;
+
+	*ret_taken = 0;
+	while (rc == 0 && *ret_taken < max) {
+		if (acceptor->sink->room(route) == 0) {
+			rc = -ENOSPC;
+			break;
+		}
+		rc = accept_one(acceptor, socket);
+		if (rc == 0)
+			++*ret_taken;
+	}
+	acceptor->sink->flush(route, *ret_taken);
+	return rc;
+}
+
 /* A socket's backlog has something: takes a batch of it [main]. */
 static void
 acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
 	struct listen_socket *socket = CP_CONTAINER_OF(watch, struct listen_socket, watch);
 	struct acceptor *acceptor = socket->acceptor;
-	struct route *route = socket->listener->route;
-	unsigned taken = 0;
-	int rc = 0;
+	unsigned taken;
+	int rc;
 
-	(void)events;
 	/* Another socket's event of the same turn has paused this one. */
 	if (!socket->polled)
 		return;
-	if (route->lends_socket) {
-		set_polled(acceptor, socket, false);
+	loop_update_now(loop);
+	/* Somebody who has it too has shut it down. accept4(2) of a Unix socket would say EAGAIN for ever. */
+	if (events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) {
+		begin_pause(acceptor, socket, EINVAL);
+		return;
+	}
+	if (socket->listener->route->lends_socket) {
 		socket->is_lent = true;
+		update_polled(acceptor, socket);
 		acceptor->sink->lend(socket);
 		return;
 	}
-	loop_update_now(loop);
-	while (rc == 0 && taken < socket->expect) {
-		if (!acceptor->sink->has_room(route)) {
-			set_polled(acceptor, socket, false);
-			break;
-		}
-		rc = accept_one(acceptor, socket);
-		if (rc == 0)
-			taken++;
+	if (must_queue_up(acceptor, socket)) {
+		wait_for_room(acceptor, socket);
+		return;
 	}
+	rc = take_batch(acceptor, socket, socket->expect, &taken);
 	learn_batch(socket, taken, rc == -EAGAIN);
-	acceptor->sink->flush(route, taken);
+	if (rc == -ENOSPC)
+		wait_for_room(acceptor, socket);
+}
+
+/* ---- those that waited for room ---------------------------------------------------- */
+
+/* All that wait for the same pool as the first one, in order. Returns how many. */
+static unsigned
+pop_line(struct list *waiting, struct list *ret_line)
+{
+	const struct pool *pool = pool_of(CP_CONTAINER_OF(waiting->next, struct listen_socket, waiting_link));
+	struct list *link;
+	struct list *following;
+	unsigned count = 0;
+
+	list_init(ret_line);
+	LIST_FOREACH (waiting, link, following) {
+		if (pool_of(CP_CONTAINER_OF(link, struct listen_socket, waiting_link)) != pool)
+			continue;
+		list_remove(link);
+		list_push_back(ret_line, link);
+		count++;
+	}
+	return count;
+}
+
+/* Its turn. True: it has had its share, and may have more clients; else it waits no more. */
+static bool
+serve_share(struct acceptor *acceptor, struct listen_socket *socket, unsigned share)
+{
+	unsigned taken;
+	int rc = take_batch(acceptor, socket, share < BATCH_MAX ? share : BATCH_MAX, &taken);
+
+	if (rc == -EAGAIN) {
+		list_remove(&socket->waiting_link);
+		update_polled(acceptor, socket);
+	}
+	return is_waiting(socket);
+}
+
+/*
+ * Those of one pool, in order: each has its share of the room, then those in front one more of what is left; whoever
+ * had something goes to the end. Where one finds no room the round is over: what comes at this moment is for that one,
+ * and not for the next.
+ */
+static void
+serve_line(struct acceptor *acceptor, struct list *line, unsigned count)
+{
+	struct listen_socket *socket = CP_CONTAINER_OF(line->next, struct listen_socket, waiting_link);
+	struct route *route = socket->listener->route;
+	unsigned room;
+
+	if (acceptor->sink->await_room(route))
+		return;
+	room = acceptor->sink->room(route);
+	for (unsigned turn = 0; turn < count + room % count; turn++) {
+		if (list_is_empty(line) || is_out_of_resources(acceptor) || acceptor->sink->room(route) == 0)
+			break;
+		socket = CP_CONTAINER_OF(line->next, struct listen_socket, waiting_link);
+		if (!serve_share(acceptor, socket, turn < count && room > count ? room / count : 1))
+			continue;
+		list_remove(&socket->waiting_link);
+		list_push_back(line, &socket->waiting_link);
+	}
+	if (!list_is_empty(line) && !acceptor->sink->await_room(route))
+		atomic_store(&acceptor->room_signalled, true);
+}
+
+void
+acceptor_resume(struct acceptor *acceptor)
+{
+	struct list served;
+
+	if (!atomic_load_explicit(&acceptor->room_signalled, memory_order_relaxed))
+		return;
+	/* Cleared before looking: room made after this signals again. */
+	atomic_store(&acceptor->room_signalled, false);
+	/* The end of the back-off signals by itself. */
+	if (is_out_of_resources(acceptor))
+		return;
+	list_init(&served);
+	while (!list_is_empty(&acceptor->waiting)) {
+		struct list line;
+		unsigned count = pop_line(&acceptor->waiting, &line);
+
+		serve_line(acceptor, &line, count);
+		list_splice_back(&served, &line);
+	}
+	list_splice_back(&acceptor->waiting, &served);
 }
 
 /* ---- life ------------------------------------------------------------------------- */
@@ -326,6 +553,7 @@ acceptor_init(
 		.max_connections = UINT64_MAX,
 		.reserve_fd = -1};
 	list_init(&acceptor->sockets);
+	list_init(&acceptor->waiting);
 	acceptor->backoff.fn = on_backoff_over;
 	acceptor->episode_clear.fn = on_episode_clear;
 	acceptor_take_reserve(acceptor);
@@ -354,6 +582,8 @@ acceptor_add(struct acceptor *acceptor, struct listen_socket *socket)
 	socket->watch.fn = acceptor_on_ready;
 	socket->acceptor = acceptor;
 	socket->expect = 1;
+	socket->pause.fn = on_pause_over;
+	socket->fault_clear.fn = on_fault_clear;
 	rc = loop_add(acceptor->loop, &socket->watch, socket->fd, 0);
 	if (rc < 0)
 		return rc;
@@ -366,8 +596,9 @@ acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket)
 {
 	CP_CHECK_MAGIC(acceptor, ACCEPTOR_MAGIC);
 	CP_ASSERT(socket->listener != NULL && socket->listener->route != NULL);
-	if (!is_out_of_resources(acceptor) && !socket->is_lent)
-		set_polled(acceptor, socket, true);
+	/* Its pool may be another one now: where it has to wait again, its next event says so. */
+	list_remove(&socket->waiting_link);
+	update_polled(acceptor, socket);
 }
 
 void
@@ -384,6 +615,9 @@ acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket)
 	if (!list_is_linked(&socket->acceptor_link))
 		return;
 	list_remove(&socket->acceptor_link);
+	list_remove(&socket->waiting_link);
+	timer_clear(&acceptor->loop->wheel, &socket->pause);
+	timer_clear(&acceptor->loop->wheel, &socket->fault_clear);
 	loop_remove(acceptor->loop, &socket->watch, socket->fd);
 	socket->polled = false;
 }

@@ -4,15 +4,23 @@
  *
  * It decides admission, and hands what was admitted to the sink (the queue of the route's pool). It never blocks.
  *
- * A socket is polled unless its listener's pool has no room (queue_full = "wait") or the process has no descriptors or
- * memory; then it is paused and its clients wait in the kernel's backlog:
+ * A socket is polled unless its listener's pool has no room (queue_full = "wait"), the process lacks descriptors
+ * or memory, or accept4(2) fails on it for another reason; then its clients wait in the kernel's backlog:
  *
- *   POLLED --(has_room says no)--> paused --(acceptor_signal_room, any thread)--> POLLED
+ *   POLLED --(no room, or others wait for it)--> waiting --(its turn, until its backlog is empty)--> POLLED
  *   POLLED --(EMFILE, ENFILE, ENOBUFS, ENOMEM: every socket)--> paused --(back-off timer)--> POLLED
+ *   POLLED --(any other error: this socket alone; repaired if possible)--> paused --(its timer)--> POLLED
  *
  * A socket whose route lends it is not accepted from at all:
  *
  *   POLLED --(a client waits)--> lent to the program that accepts --(acceptor_take_back)--> POLLED
+ *
+ * WAITING: sockets that wait for room stand in one list, in order; those of one pool are a line. After an announcement
+ * (acceptor_signal_room; pool/queue.h has the protocol under ROOM) the room is shared among the line's sockets, the
+ * first one first; one that had a share goes to the end, one whose backlog turns out to be empty is polled again. While
+ * any socket of a pool waits, no other one takes room out of turn: it joins the line when its event comes. For
+ * each socket that waits one of these holds: its pool was asked for an announcement after it had no room for a batch;
+ * room_signalled is set; all sockets pause, and the end of that sets room_signalled.
  *
  * Main thread only, but for acceptor_signal_room().
  */
@@ -36,11 +44,11 @@ struct listener_totals;
 
 /* What the connections are handed to; joined to the pools by the daemon. Main thread. */
 struct acceptor_sink {
-	/*
-	 * May the route's pool be given one more? Asked before each accept4(2); "no" promises an
-	 * acceptor_signal_room().
+	/* How many more may be submitted to the route's pool now? Asked before each accept4(2). */
+	unsigned (*room)(struct route *route);
+	/* A socket of the route waits. True promises an acceptor_signal_room(); false: there is room for a batch now.
 	 */
-	bool (*has_room)(struct route *route);
+	bool (*await_room)(struct route *route);
 	/* Takes *accepted and sees to its end. */
 	void (*submit)(struct accepted *accepted);
 	/* A batch of so many for this route is over: wake whom it concerns. */
@@ -57,7 +65,9 @@ struct acceptor {
 	struct listener_totals *totals;   /* borrowed */
 	uint64_t max_connections;         /* public to write: of all listeners together */
 	bool wants_backlog_time;          /* public to write: ask TCP_INFO, because it will be logged */
+	uint64_t faults;                  /* public to read: errors of single sockets */
 	struct list sockets;              /* private: acceptor.c, down to the end; those watched */
+	struct list waiting;              /* of them, those that wait for room; see WAITING */
 	uint64_t last_id;
 	atomic_bool room_signalled;
 	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
@@ -85,7 +95,7 @@ void acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket);
 
 /* Any thread: a pool that had none has room again. */
 void acceptor_signal_room(struct acceptor *acceptor);
-/* Polls again the sockets that waited for room; called once a turn. */
+/* Takes connections from the sockets that waited for room, if there is some; called once a turn. */
 void acceptor_resume(struct acceptor *acceptor);
 /* For the loop's before_sleep: there is something to resume. */
 bool acceptor_has_work(const struct acceptor *acceptor);

@@ -15,6 +15,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -461,7 +462,9 @@ listen_socket_open(const struct conf_listener *rule, const struct address *addre
 	if (rc < 0)
 		goto fail;
 	step = "listen";
-	if (listen(sock->fd, (int)rule->backlog) < 0) {
+	sock->bound_length = sizeof(sock->bound);
+	if (listen(sock->fd, (int)rule->backlog) < 0 ||
+		getsockname(sock->fd, (struct sockaddr *)&sock->bound, &sock->bound_length) < 0) {
 		rc = -errno;
 		goto fail;
 	}
@@ -513,4 +516,27 @@ listen_socket_apply(struct listen_socket *sock, const struct conf_listener *rule
 		errmsg_set(
 			err, "listener '%s': cannot set %s on %s: %s", rule->name, step, sock->key, errmsg_errno(-rc));
 	return rc;
+}
+
+/*
+ * Linux lets no Unix socket listen again that was shut down. TCP forgets a port that the kernel had chosen: it is bound
+ * again, which fails where it needs not be, and that does no harm.
+ */
+enum listen_repair
+listen_socket_repair(struct listen_socket *sock, const struct conf_listener *rule)
+{
+	struct pollfd pfd = {.fd = sock->fd, .events = POLLRDHUP};
+	struct errmsg err;
+
+	CP_CHECK_MAGIC(sock, LISTEN_SOCKET_MAGIC);
+	/* A socket that listens has no such event. */
+	if (poll(&pfd, 1, 0) <= 0)
+		return LISTEN_NOT_BROKEN;
+	if (sock->is_tcp) {
+		(void)bind(sock->fd, (const struct sockaddr *)&sock->bound, sock->bound_length);
+		sock->is_broken = listen_socket_apply(sock, rule, &err) < 0;
+	} else {
+		sock->is_broken = true;
+	}
+	return sock->is_broken ? LISTEN_NEEDS_RELOAD : LISTEN_REPAIRED;
 }

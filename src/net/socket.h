@@ -9,11 +9,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/defs.h"
 #include "base/list.h"
 #include "engine/loop.h"
+#include "engine/timer.h"
 
 struct acceptor;
 struct address;
@@ -34,6 +36,11 @@ struct listen_socket {
 	bool is_lent;              /* a program has it, or waits for its turn: it is not polled */
 	unsigned expect;           /* connections the next batch probably has */
 	unsigned full_batches;     /* in a row that were as large as expected */
+	struct list waiting_link;  /* waits for room: in the acceptor's list */
+	struct timer pause;        /* set: it failed, and is not polled meanwhile */
+	struct timer fault_clear;  /* set: its faults are over if there is none until then */
+	uint64_t pause_ms;
+	uint64_t failing_since_ns; /* 0: nothing is wrong with it */
 
 	int fd;
 	char *key;                 /* the address as configured: what a reload recognises it by */
@@ -42,7 +49,10 @@ struct listen_socket {
 	struct lease *lease;       /* of daemon/lending.c; NULL: it was never to be lent */
 	bool is_planned;           /* a generation that is being prepared has it */
 	bool is_tcp;
+	bool is_broken;    /* shut down for good: a reload opens another one in its place */
 	bool is_inherited; /* from systemd: the file of a Unix socket is not ours to remove */
+	struct sockaddr_storage bound; /* what it was bound to, with the port that the kernel chose */
+	socklen_t bound_length;
 	char *unix_path;   /* to be removed at the end, if it is still the file that we made; NULL: none */
 	dev_t unix_dev;
 	ino_t unix_ino;
@@ -66,5 +76,12 @@ void listen_socket_free(struct listen_socket **socket);
  */
 CP_MUST_CHECK int listen_socket_apply(
 	struct listen_socket *socket, const struct conf_listener *rule, struct errmsg *err);
+
+/*
+ * accept4(2) failed on it. Another process that has it may have shut it down: a TCP socket then listens again on the
+ * same address, with nothing lost but its backlog. A Unix socket can't (is_broken is set).
+ */
+enum listen_repair { LISTEN_NOT_BROKEN, LISTEN_REPAIRED, LISTEN_NEEDS_RELOAD };
+enum listen_repair listen_socket_repair(struct listen_socket *socket, const struct conf_listener *rule);
 
 #endif

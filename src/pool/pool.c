@@ -76,18 +76,25 @@ pool_is_shared(const struct pool *pool)
 
 /* ---- submitting ----------------------------------------------------------------------- */
 
-bool
-pool_has_room(struct pool *pool)
+unsigned
+pool_room(const struct pool *pool)
 {
-	if (pool->rejects || pool->closing || queue_length(&pool->queue) < pool->queue_limit)
-		return true;
-	/* Say so first, then look once more: a worker that made room in between has either been seen or sees this. */
-	atomic_store(&pool->wants_room, true);
-	if (queue_length(&pool->queue) < pool->queue_limit) {
-		atomic_store(&pool->wants_room, false);
-		return true;
-	}
-	return false;
+	return queue_room(&pool->queue);
+}
+
+bool
+pool_await_room(struct pool *pool)
+{
+	return queue_await_room(&pool->queue);
+}
+
+/* Any thread. */
+static void
+on_queue_room(void *arg)
+{
+	const struct pool *pool = arg;
+
+	pool->owner->has_room(pool->owner->arg);
 }
 
 /* The connection's first hop: from the acceptor into the queue [main]. */
@@ -243,7 +250,7 @@ take_settings(struct pool *pool, const struct conf_pool *conf)
 {
 	atomic_store(&pool->connections_per_worker, conf->connections_per_worker);
 	atomic_store(&pool->queue_timeout_ms, conf->queue_timeout_ms);
-	pool->rejects = conf->queue_full == CONF_QUEUE_REJECT;
+	queue_set_rejects(&pool->queue, conf->queue_full == CONF_QUEUE_REJECT);
 	pool->queue_limit = conf->queue_size;
 	pool->stack_bytes = conf->stack_size_bytes;
 	pool->stall_warning_ms = conf->stall_warning_ms;
@@ -269,6 +276,7 @@ pool_new(const struct conf_pool *conf, const struct pool_tasks *tasks, const str
 	if (pool->name != NULL)
 		rc = queue_init(&pool->queue, (unsigned)conf->queue_size);
 	if (rc == 0) {
+		queue_on_room(&pool->queue, on_queue_room, pool);
 		take_settings(pool, conf);
 		rc = pool_prepare(pool, conf);
 	}
@@ -347,15 +355,12 @@ pool_commit(struct pool *pool, const struct conf_pool *conf)
 	/* Not above the size of the ring, which prepare has seen to: it can't fail. */
 	CP_ASSERT(queue_set_limit(&pool->queue, (unsigned)conf->queue_size) == 0);
 	retire_beyond(pool, (unsigned)conf->workers);
-	if (pool_has_room(pool))
-		pool->owner->has_room(pool->owner->arg);
 }
 
 void
 pool_close(struct pool *pool, bool draining)
 {
 	CP_CHECK_MAGIC(pool, POOL_MAGIC);
-	pool->closing = true;
 	queue_close(&pool->queue);
 	for (unsigned i = 0; i < pool->slots; i++) {
 		if (draining)

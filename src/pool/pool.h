@@ -46,7 +46,7 @@ struct pool_tasks {
 
 /* What the pool tells the main thread. Called from any thread. */
 struct pool_owner {
-	void (*has_room)(void *arg);      /* a queue that was full has room again */
+	void (*has_room)(void *arg);      /* a queue has room, for which somebody waits: queue.h, ROOM */
 	void (*worker_sleeps)(void *arg); /* a shared worker has nothing to do; it has announced so already */
 	void (*worker_ended)(void *arg);
 	void *arg;
@@ -63,15 +63,12 @@ struct pool {
 	_Atomic uint64_t queue_timeout_ms;
 	_Atomic unsigned worker_count; /* those that run */
 	_Atomic uint64_t active;       /* connections on all workers */
-	atomic_bool wants_room;        /* the acceptor waits for has_room() */
 
 	struct cp_lock lock;     /* LOCK_POOL; guards the two below: the main thread writes, workers read */
 	struct worker **workers; /* owned; those that retire included, in order of their numbers */
 	unsigned slots;          /* how many they are */
 
 	/* Main thread only. */
-	bool rejects; /* queue_full = "reject" */
-	bool closing;
 	uint64_t queue_limit;
 	uint64_t stack_bytes;
 	uint64_t stall_warning_ms;
@@ -96,8 +93,10 @@ void pool_commit(struct pool *pool, const struct conf_pool *conf);
 
 /* ---- on the way of a connection (main thread) ------------------------------------ */
 
-/* May one more be submitted? Always, for a pool that rejects; "no" promises owner->has_room(). */
-bool pool_has_room(struct pool *pool);
+/* How many more may be submitted now; UINT_MAX for a pool that rejects. */
+unsigned pool_room(const struct pool *pool);
+/* True: owner->has_room() will be called. False: there is room for a batch. See queue.h, ROOM. */
+CP_MUST_CHECK bool pool_await_room(struct pool *pool);
 /* Takes *accepted: to the queue, or, when that is full or closed, to its rejection. */
 void pool_submit(struct pool *pool, struct accepted *accepted);
 /*

@@ -8,6 +8,7 @@
 #include "pool/queue.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -28,6 +29,14 @@ queue_init(struct queue *queue, unsigned limit)
 }
 
 void
+queue_on_room(struct queue *queue, void (*on_room)(void *arg), void *arg)
+{
+	CP_CHECK_MAGIC(queue, QUEUE_MAGIC);
+	queue->on_room = on_room;
+	queue->on_room_arg = arg;
+}
+
+void
 queue_fini(struct queue *queue)
 {
 	if (queue->magic == 0)
@@ -39,13 +48,53 @@ queue_fini(struct queue *queue)
 	mem_freep(&queue->ring);
 }
 
+/* ---- room: see ROOM in queue.h ------------------------------------------------ */
+
+unsigned
+queue_room(const struct queue *queue)
+{
+	unsigned length = queue_length(queue);
+	unsigned limit = queue_limit(queue);
+
+	if (atomic_load(&queue->rejects) || atomic_load(&queue->closed))
+		return UINT_MAX;
+	return length < limit ? limit - length : 0;
+}
+
+static bool
+has_room_for_batch(const struct queue *queue)
+{
+	return queue_room(queue) >= (queue_limit(queue) + 3) / 4;
+}
+
+bool
+queue_await_room(struct queue *queue)
+{
+	CP_CHECK_MAGIC(queue, QUEUE_MAGIC);
+	/* Sequentially consistent, like the stores of what makes room: see announce_room(). */
+	atomic_store(&queue->is_wanted, true);
+	return !has_room_for_batch(queue);
+}
+
+/* After anything that may have made room; without the lock, as it wakes another thread. */
+static void
+announce_room(struct queue *queue)
+{
+	if (!atomic_load(&queue->is_wanted) || !has_room_for_batch(queue))
+		return;
+	if (atomic_exchange(&queue->is_wanted, false) && queue->on_room != NULL)
+		queue->on_room(queue->on_room_arg);
+}
+
+/* ---- in and out ------------------------------------------------------------------ */
+
 static int
 push_locked(struct queue *queue, struct accepted *accepted)
 {
 	unsigned length = atomic_load_explicit(&queue->length, memory_order_relaxed);
 
 	lock_assert_held(&queue->lock);
-	if (queue->closed)
+	if (atomic_load_explicit(&queue->closed, memory_order_relaxed))
 		return -ESHUTDOWN;
 	if (length >= queue_limit(queue))
 		return -EAGAIN;
@@ -100,6 +149,8 @@ queue_pop(struct queue *queue, struct accepted *ret_items, unsigned max, unsigne
 	lock_acquire(&queue->lock);
 	count = pop_locked(queue, ret_items, max, fair, old_ns);
 	lock_release(&queue->lock);
+	if (count > 0)
+		announce_room(queue);
 	return count;
 }
 
@@ -150,10 +201,19 @@ queue_set_limit(struct queue *queue, unsigned limit)
 	lock_acquire(&queue->lock);
 	if (ring != NULL)
 		replace_ring_locked(queue, &ring, limit);
-	atomic_store_explicit(&queue->limit, limit, memory_order_relaxed);
+	atomic_store(&queue->limit, limit);
 	lock_release(&queue->lock);
 	mem_free(ring);
+	announce_room(queue);
 	return 0;
+}
+
+void
+queue_set_rejects(struct queue *queue, bool rejects)
+{
+	CP_CHECK_MAGIC(queue, QUEUE_MAGIC);
+	atomic_store(&queue->rejects, rejects);
+	announce_room(queue);
 }
 
 void
@@ -161,6 +221,7 @@ queue_close(struct queue *queue)
 {
 	CP_CHECK_MAGIC(queue, QUEUE_MAGIC);
 	lock_acquire(&queue->lock);
-	queue->closed = true;
+	atomic_store(&queue->closed, true);
 	lock_release(&queue->lock);
+	announce_room(queue);
 }

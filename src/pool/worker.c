@@ -106,21 +106,6 @@ worker_serve(struct worker *worker, struct accepted *accepted)
 	pool->tasks->start(&worker->sched, conn);
 }
 
-/*
- * The acceptor stopped for want of room: tell it once the queue is down to three quarters, so that it takes a batch at
- * a time.
- */
-static void
-announce_room(struct pool *pool)
-{
-	unsigned limit = queue_limit(&pool->queue);
-
-	if (!atomic_load(&pool->wants_room) || queue_length(&pool->queue) > limit - (limit + 3) / 4)
-		return;
-	if (atomic_exchange(&pool->wants_room, false))
-		pool->owner->has_room(pool->owner->arg);
-}
-
 /* Takes its share out of the queue [worker]. */
 static void
 worker_take(struct worker *worker)
@@ -139,8 +124,6 @@ worker_take(struct worker *worker)
 	now_ns = worker->sched.loop.now_ns;
 	count = queue_pop(&pool->queue, batch, room < TAKE_MAX ? (unsigned)room : TAKE_MAX,
 		fair_share_of(worker, queued), now_ns - POOL_FAIR_WAIT_MS * CLOCK_NS_PER_MS);
-	if (count > 0)
-		announce_room(pool);
 	for (unsigned i = 0; i < count; i++)
 		worker_serve(worker, &batch[i]);
 	if (queue_length(&pool->queue) > 0 && count < TAKE_MAX && room_of(worker) > 0) {

@@ -71,11 +71,18 @@ begin(struct accepted *accepted)
 	session_start(&server.sched, &session->conn);
 }
 
-static bool
-sink_has_room(struct route *route)
+static unsigned
+sink_room(struct route *route)
 {
 	(void)route;
-	return slab_count(&server.sessions) < CONNECTIONS_MAX;
+	return slab_count(&server.sessions) < CONNECTIONS_MAX ? CONNECTIONS_MAX - slab_count(&server.sessions) : 0;
+}
+
+/* Room is announced in each turn that has some. */
+static bool
+sink_await_room(struct route *route)
+{
+	return sink_room(route) == 0;
 }
 
 static void
@@ -85,7 +92,8 @@ sink_flush(struct route *route, unsigned taken)
 	(void)taken;
 }
 
-static const struct acceptor_sink sink = {.has_room = sink_has_room, .submit = begin, .flush = sink_flush};
+static const struct acceptor_sink sink = {
+	.room = sink_room, .await_room = sink_await_room, .submit = begin, .flush = sink_flush};
 
 /* ---- signals --------------------------------------------------------------------------------- */
 
@@ -187,7 +195,7 @@ turn(struct acceptor *acceptor)
 
 	if (rc < 0)
 		log_error(LOG_EVENT_NONE, "epoll_wait: %s", errmsg_errno(-rc));
-	if (acceptor != NULL && sink_has_room(server.route)) {
+	if (acceptor != NULL && sink_room(server.route) > 0) {
 		acceptor_signal_room(acceptor);
 		acceptor_resume(acceptor);
 	}

@@ -106,10 +106,16 @@ daemonrig_apply(const char *text)
 
 /* ---- the daemon's side ---------------------------------------------------------- */
 
-static bool
-has_room(struct route *route)
+static unsigned
+room(struct route *route)
 {
-	return pool_has_room(route->pool);
+	return pool_room(route->pool);
+}
+
+static bool
+await_room(struct route *route)
+{
+	return pool_await_room(route->pool);
 }
 
 static void
@@ -125,7 +131,8 @@ flush(struct route *route, unsigned taken)
 	(void)pool_wake(route->pool);
 }
 
-static const struct acceptor_sink sink = {.has_room = has_room, .submit = submit, .flush = flush};
+static const struct acceptor_sink sink = {
+	.room = room, .await_room = await_room, .submit = submit, .flush = flush};
 
 /* Any thread. */
 static void

@@ -33,14 +33,7 @@ static struct daemon daemon_;
 static struct listen_socket *listening;
 static int client;
 
-static bool
-no_room(struct route *route)
-{
-	(void)route;
-	return true;
-}
-
-static const struct acceptor_sink sink = {.has_room = no_room, .lend = lending_begin};
+static const struct acceptor_sink sink = {.lend = lending_begin};
 
 static bool
 look_for_work(struct loop *loop, void *arg)

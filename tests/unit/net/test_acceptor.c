@@ -37,6 +37,9 @@
 #define BACKOFF_MAX_MS 500
 /* So long without a failure ends an episode. */
 #define EPISODE_CLEAR_MS 1000
+/* The same of one socket's own faults, and its longest pause. */
+#define FAULT_CLEAR_MS 10000
+#define PAUSE_MAX_MS 5000
 
 static struct loop loop;
 static struct acceptor acceptor;
@@ -54,16 +57,27 @@ static unsigned taken_count;
 static unsigned batches[CLIENTS_MAX]; /* what each flush was told */
 static unsigned batch_count;
 
-static bool
-has_room(struct route *route)
+static bool awaited; /* somebody asked for an announcement */
+
+static unsigned
+room_of(struct route *route)
 {
 	ck_assert_ptr_eq(route, fixture.listener->route);
-	return room && room_left-- > 0;
+	return room ? room_left : 0;
+}
+
+static bool
+await_room(struct route *route)
+{
+	awaited = true;
+	return room_of(route) == 0;
 }
 
 static void
 submit(struct accepted *accepted)
 {
+	ck_assert_uint_gt(room_left, 0);
+	room_left--;
 	accepted_enter_queue(accepted);
 	taken[taken_count++] = *accepted;
 }
@@ -75,7 +89,8 @@ flush(struct route *route, unsigned count)
 	batches[batch_count++ % CLIENTS_MAX] = count;
 }
 
-static const struct acceptor_sink sink = {.has_room = has_room, .submit = submit, .flush = flush};
+static const struct acceptor_sink sink = {
+	.room = room_of, .await_room = await_room, .submit = submit, .flush = flush};
 
 static bool
 took(void *arg)
@@ -112,6 +127,7 @@ static void
 set_up(void)
 {
 	room = true;
+	awaited = false;
 	room_left = UINT_MAX;
 	taken_count = batch_count = client_count = 0;
 	ck_assert_int_eq(loop_init(&loop, look_for_work, NULL), 0);
@@ -177,6 +193,45 @@ dial_many(unsigned count)
 {
 	while (count-- > 0)
 		dial(listening);
+}
+
+/* A second socket of the listener, polled too. */
+static struct listen_socket *
+open_other(void)
+{
+	struct listen_socket *other = open_socket();
+
+	ck_assert_int_eq(acceptor_add(&acceptor, other), 0);
+	acceptor_begin(&acceptor, other);
+	return other;
+}
+
+static void
+close_other(struct listen_socket **other)
+{
+	acceptor_remove(&acceptor, *other);
+	listen_socket_free(other);
+}
+
+static in_port_t
+port_of(int fd)
+{
+	struct sockaddr_in sin;
+	socklen_t length = sizeof(sin);
+
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sin, &length), 0);
+	return sin.sin_port;
+}
+
+/* How many of those taken came by this one. */
+static unsigned
+came_by(const struct listen_socket *socket)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < taken_count; i++)
+		count += port_of(taken[i].fd) == port_of(socket->fd);
+	return count;
 }
 
 /* ---- accepting ---------------------------------------------------------------------- */
@@ -427,6 +482,174 @@ START_TEST(room_that_ends_in_the_middle_of_a_batch_ends_the_batch)
 }
 END_TEST
 
+/* The pause is over, and the socket is found ready or not. */
+static void
+end_pause(uint64_t ms)
+{
+	fixture_advance_ms(ms);
+	fixture_turn(&loop);
+	turn_some();
+}
+
+/* There is room for so many: the announcement, and what the daemon does then. */
+static void
+give_room(unsigned count)
+{
+	room_left = count;
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+}
+
+/* Two sockets wait, this one first, each with so many clients. */
+static struct listen_socket *
+begin_two_that_wait(unsigned count)
+{
+	struct listen_socket *other;
+
+	begin("", "");
+	other = open_other();
+	room_left = 0;
+	while (count-- > 0) {
+		dial(listening);
+		dial(other);
+		while (listening->polled || other->polled)
+			fixture_turn(&loop);
+	}
+	ck_assert(awaited);
+	return other;
+}
+
+START_TEST(sockets_of_a_pool_share_what_room_there_is)
+{
+	struct listen_socket *other = begin_two_that_wait(40);
+
+	for (unsigned i = 1; i <= 8; i++) {
+		give_room(9);
+		ck_assert_uint_eq(taken_count, 9 * i);
+		ck_assert_uint_eq(came_by(listening), (9 * i + 1) / 2);
+		ck_assert_uint_eq(came_by(other), 9 * i / 2);
+	}
+	close_other(&other);
+}
+END_TEST
+
+START_TEST(room_for_one_goes_round)
+{
+	struct listen_socket *other = begin_two_that_wait(10);
+
+	for (unsigned i = 1; i <= 10; i++) {
+		awaited = false;
+		give_room(1);
+		ck_assert_msg(awaited, "nobody will say that there is room again");
+		ck_assert_uint_eq(came_by(listening), (i + 1) / 2);
+		ck_assert_uint_eq(came_by(other), i / 2);
+	}
+	close_other(&other);
+}
+END_TEST
+
+/* The room that one leaves is for the next; and it is polled again. */
+START_TEST(a_socket_without_clients_leaves_its_share)
+{
+	struct listen_socket *other = begin_two_that_wait(2);
+
+	give_room(4);
+	ck_assert_uint_eq(taken_count, 4);
+	give_room(1);
+	ck_assert(listening->polled && other->polled);
+	ck_assert(!acceptor_has_work(&acceptor));
+	dial(other);
+	turn_until_taken(5);
+	close_other(&other);
+}
+END_TEST
+
+START_TEST(no_event_overtakes_a_socket_that_waits)
+{
+	struct listen_socket *other;
+
+	begin("", "");
+	other = open_other();
+	room_left = 0;
+	dial_many(2);
+	while (listening->polled)
+		fixture_turn(&loop);
+	/* Not yet worth an announcement, but room. */
+	room_left = 1;
+	dial(other);
+	while (other->polled)
+		fixture_turn(&loop);
+	ck_assert_uint_eq(taken_count, 0);
+	give_room(1);
+	ck_assert_uint_eq(came_by(listening), 1);
+	give_room(1);
+	ck_assert_uint_eq(came_by(other), 1);
+	close_other(&other);
+}
+END_TEST
+
+START_TEST(room_that_remains_after_a_round_is_used_in_the_next_turn)
+{
+	begin("", "");
+	room_left = 0;
+	dial_many(100);
+	while (listening->polled)
+		fixture_turn(&loop);
+	give_room(90);
+	ck_assert_uint_eq(taken_count, 64);
+	ck_assert(acceptor_has_work(&acceptor));
+	acceptor_resume(&acceptor);
+	ck_assert_uint_eq(taken_count, 90);
+}
+END_TEST
+
+START_TEST(a_socket_that_is_taken_out_while_it_waits_is_forgotten)
+{
+	struct listen_socket *other = begin_two_that_wait(1);
+
+	close_other(&other);
+	give_room(2);
+	ck_assert_uint_eq(taken_count, 1);
+}
+END_TEST
+
+START_TEST(a_reload_has_those_that_wait_look_again)
+{
+	struct listen_socket *other = begin_two_that_wait(1);
+
+	room_left = 2;
+	acceptor_begin(&acceptor, listening);
+	acceptor_begin(&acceptor, other);
+	turn_until_taken(2);
+	close_other(&other);
+}
+END_TEST
+
+START_TEST(a_signal_of_room_during_a_pause_is_not_lost)
+{
+	begin("", "");
+	fixture_capture();
+	room = false;
+	dial_many(1);
+	while (listening->polled)
+		fixture_turn(&loop);
+	fixture_exhaust_descriptors();
+	room = true;
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+	ck_assert(timer_is_set(&acceptor.backoff));
+	acceptor_signal_room(&acceptor);
+	acceptor_resume(&acceptor);
+	ck_assert(!acceptor_has_work(&acceptor));
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_FIRST_MS);
+	ck_assert(acceptor_has_work(&acceptor));
+	acceptor_resume(&acceptor);
+	ck_assert_uint_eq(taken_count, 1);
+	(void)fixture_captured();
+}
+END_TEST
+
 static void *
 signal_from_a_thread(void *arg)
 {
@@ -455,15 +678,6 @@ run_out(void)
 	fixture_exhaust_descriptors();
 	while (!timer_is_set(&acceptor.backoff))
 		fixture_turn(&loop);
-}
-
-/* The pause is over, and the socket is found ready or not. */
-static void
-end_pause(uint64_t ms)
-{
-	fixture_advance_ms(ms);
-	fixture_turn(&loop);
-	turn_some();
 }
 
 START_TEST(an_episode_pauses_without_turning_and_is_told_once)
@@ -662,19 +876,75 @@ START_TEST(without_a_reserve_a_pool_that_rejects_waits_too)
 END_TEST
 
 /* Somebody who shares the socket has shut it down: nothing that a pause can mend, but no reason to turn either. */
-START_TEST(a_broken_socket_does_not_turn_the_loop)
+START_TEST(a_socket_that_was_shut_down_pauses_alone_and_listens_again)
 {
-	struct pollfd events = {.fd = loop.epoll_fd, .events = POLLIN};
+	struct listen_socket *other;
+	const char *text;
 
 	begin("", "");
 	fixture_capture();
+	other = open_other();
 	ck_assert_int_eq(shutdown(listening->fd, SHUT_RDWR), 0);
-	while (!timer_is_set(&acceptor.backoff))
+	while (acceptor.faults == 0)
+		fixture_turn(&loop);
+	ck_assert(!listening->polled && other->polled);
+	ck_assert_msg(!timer_is_set(&acceptor.backoff), "all listeners pause");
+	dial(other);
+	turn_until_taken(1);
+	dial(listening);
+	turn_some();
+	ck_assert_uint_eq(taken_count, 1);
+	end_pause(BACKOFF_FIRST_MS);
+	turn_until_taken(2);
+	ck_assert_uint_eq(came_by(listening), 1);
+	end_pause(FAULT_CLEAR_MS);
+	text = fixture_captured();
+	ck_assert_msg(strstr(text, "was shut down by another process") != NULL, "%s", text);
+	ck_assert_msg(strstr(text, "again after 10010 ms") != NULL, "%s", text);
+	ck_assert_uint_eq(fixture_count(text, "\n"), 2);
+	close_other(&other);
+}
+END_TEST
+
+START_TEST(a_socket_that_is_shut_down_again_and_again_pauses_longer_and_is_told_once)
+{
+	uint64_t expected = BACKOFF_FIRST_MS;
+
+	begin("", "");
+	fixture_capture();
+	for (unsigned i = 1; i <= 12; i++) {
+		ck_assert_int_eq(shutdown(listening->fd, SHUT_RDWR), 0);
+		while (acceptor.faults < i)
+			fixture_turn(&loop);
+		ck_assert_uint_eq(listening->pause_ms, expected);
+		end_pause(expected);
+		expected = expected * 2 < PAUSE_MAX_MS ? expected * 2 : PAUSE_MAX_MS;
+	}
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "\n"), 1);
+	dial_many(1);
+	turn_until_taken(1);
+}
+END_TEST
+
+/* Of Unix sockets Linux lets none listen again: it is left to the next reload. */
+START_TEST(a_socket_that_stays_broken_does_not_turn_the_loop)
+{
+	struct pollfd events = {.fd = loop.epoll_fd, .events = POLLIN};
+	char options[128];
+
+	snprintf(options, sizeof(options), "address = \"unix:%s\";", fixture_path("x.sock"));
+	begin("", options);
+	fixture_capture();
+	ck_assert_int_eq(shutdown(listening->fd, SHUT_RDWR), 0);
+	while (acceptor.faults == 0)
 		fixture_turn(&loop);
 	turn_some();
-	ck_assert_uint_eq(batch_count, 1);
+	ck_assert_uint_eq(acceptor.faults, 1);
+	ck_assert(listening->is_broken);
 	ck_assert_msg(poll(&events, 1, 0) == 0, "the loop would not sleep");
-	ck_assert_uint_eq(fixture_count(fixture_captured(), "cannot accept: Invalid argument"), 1);
+	end_pause(BACKOFF_FIRST_MS);
+	ck_assert_uint_eq(acceptor.faults, 2);
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "reload to open it anew"), 1);
 }
 END_TEST
 
@@ -744,6 +1014,14 @@ add_pausing(Suite *suite)
 	tcase_add_test(tc, room_ends_the_wait);
 	tcase_add_test(tc, a_signal_without_room_changes_nothing);
 	tcase_add_test(tc, room_that_ends_in_the_middle_of_a_batch_ends_the_batch);
+	tcase_add_test(tc, sockets_of_a_pool_share_what_room_there_is);
+	tcase_add_test(tc, room_for_one_goes_round);
+	tcase_add_test(tc, a_socket_without_clients_leaves_its_share);
+	tcase_add_test(tc, no_event_overtakes_a_socket_that_waits);
+	tcase_add_test(tc, room_that_remains_after_a_round_is_used_in_the_next_turn);
+	tcase_add_test(tc, a_socket_that_is_taken_out_while_it_waits_is_forgotten);
+	tcase_add_test(tc, a_reload_has_those_that_wait_look_again);
+	tcase_add_test(tc, a_signal_of_room_during_a_pause_is_not_lost);
 	tcase_add_test(tc, a_signal_from_another_thread_ends_the_sleep);
 	tc = acceptor_case(suite, "out of descriptors");
 	tcase_add_test(tc, an_episode_pauses_without_turning_and_is_told_once);
@@ -755,7 +1033,10 @@ add_pausing(Suite *suite)
 	tcase_add_test(tc, a_pool_that_waits_leaves_its_clients_in_the_backlog);
 	tcase_add_test(tc, a_pool_that_rejects_tells_them_by_the_reserve);
 	tcase_add_test(tc, without_a_reserve_a_pool_that_rejects_waits_too);
-	tcase_add_test(tc, a_broken_socket_does_not_turn_the_loop);
+	tc = acceptor_case(suite, "broken");
+	tcase_add_test(tc, a_socket_that_was_shut_down_pauses_alone_and_listens_again);
+	tcase_add_test(tc, a_socket_that_is_shut_down_again_and_again_pauses_longer_and_is_told_once);
+	tcase_add_test(tc, a_socket_that_stays_broken_does_not_turn_the_loop);
 	tc = acceptor_case(suite, "reserve");
 	tcase_add_test(tc, the_reserve_can_be_lent_and_taken_back);
 	tcase_add_test(tc, a_start_without_a_reserve_fails);

@@ -10,6 +10,7 @@
 #include "pool/pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 
 #include "base/clock.h"
@@ -220,17 +221,17 @@ START_TEST(full_queue_that_waits_has_no_room_until_taken_from)
 	new_pool(1, 100);
 	blocked = rig_serve(RIG_BLOCK);
 	for (unsigned i = 0; i < 4; i++) {
-		ck_assert(pool_has_room(rig.pool));
+		ck_assert_uint_eq(pool_room(rig.pool), 4 - i);
 		rig_submit(RIG_HOLD, 0);
 	}
-	ck_assert(!pool_has_room(rig.pool));
-	/* That of the commit which began the pool is not what is waited for. */
-	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+	ck_assert_uint_eq(pool_room(rig.pool), 0);
+	ck_assert(pool_await_room(rig.pool));
+	ck_assert_uint_eq(rig_read(&rig.rooms), 0);
 	rig_release(blocked);
-	rig_await(&rig.rooms, 2);
-	ck_assert(pool_has_room(rig.pool));
+	rig_await(&rig.rooms, 1);
+	ck_assert_uint_gt(pool_room(rig.pool), 0);
 	rig_await(&rig.started, 5);
-	ck_assert_uint_eq(rig_read(&rig.rooms), 2);
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
 }
 END_TEST
 
@@ -245,7 +246,7 @@ START_TEST(nobody_is_told_of_room_who_did_not_ask)
 		rig_submit(RIG_HOLD, 0);
 	rig_release(blocked);
 	rig_await(&rig.started, 5);
-	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+	ck_assert_uint_eq(rig_read(&rig.rooms), 0);
 }
 END_TEST
 
@@ -256,7 +257,7 @@ START_TEST(full_queue_that_rejects_rejects)
 	new_pool(1, 1);
 	rig_serve(RIG_HOLD);
 	for (unsigned i = 0; i < 5; i++) {
-		ck_assert(pool_has_room(rig.pool));
+		ck_assert_uint_eq(pool_room(rig.pool), UINT_MAX);
 		rig_submit(RIG_HOLD, 0);
 	}
 	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_FULL), 3);
@@ -352,6 +353,55 @@ START_TEST(longer_timeout_holds_for_those_that_wait)
 	rig_reload();
 	advance(now_ns + 300 * CLOCK_NS_PER_S);
 	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_TIMEOUT), 0);
+}
+END_TEST
+
+/* Nobody takes anything: the queue's one way out says that there is room. */
+START_TEST(room_of_expired_entries_is_announced)
+{
+	uint64_t now_ns = queue_two(60000);
+
+	rig.settings.queue_size = 2;
+	rig_reload();
+	ck_assert(pool_await_room(rig.pool));
+	advance(now_ns + 61 * CLOCK_NS_PER_S);
+	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_TIMEOUT), 1);
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+}
+END_TEST
+
+START_TEST(room_of_cancelled_entries_is_announced)
+{
+	queue_two(0);
+	rig.settings.queue_size = 2;
+	rig_reload();
+	ck_assert(pool_await_room(rig.pool));
+	pool_cancel(rig.pool);
+	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_DRAIN), 2);
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+}
+END_TEST
+
+START_TEST(another_policy_is_announced_as_room)
+{
+	queue_two(0);
+	rig.settings.queue_size = 2;
+	rig_reload();
+	ck_assert(pool_await_room(rig.pool));
+	rig.settings.queue_full = CONF_QUEUE_REJECT;
+	rig_reload();
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+}
+END_TEST
+
+START_TEST(a_closed_pool_announces_room)
+{
+	queue_two(0);
+	rig.settings.queue_size = 2;
+	rig_reload();
+	ck_assert(pool_await_room(rig.pool));
+	pool_close(rig.pool, false);
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
 }
 END_TEST
 
@@ -456,14 +506,14 @@ START_TEST(new_limits_hold_for_the_queue)
 	rig_reload();
 	rig_submit(RIG_HOLD, 0);
 	rig_submit(RIG_HOLD, 0);
-	ck_assert(!pool_has_room(rig.pool));
+	ck_assert(pool_await_room(rig.pool));
 	rig.settings.queue_size = 3;
 	rig_reload();
 	/* Who waited is told. */
-	ck_assert_uint_eq(rig_read(&rig.rooms), 3);
-	ck_assert(pool_has_room(rig.pool));
+	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
+	ck_assert_uint_eq(pool_room(rig.pool), 1);
 	rig_submit(RIG_HOLD, 0);
-	ck_assert(!pool_has_room(rig.pool));
+	ck_assert_uint_eq(pool_room(rig.pool), 0);
 }
 END_TEST
 
@@ -739,7 +789,9 @@ main(void)
 		nobody_is_told_of_room_who_did_not_ask, full_queue_that_rejects_rejects};
 	const TTest *const timeout[] = {those_too_old_are_rejected_though_no_worker_comes, many_are_rejected_at_once,
 		no_timeout_sets_no_timer, shorter_timeout_holds_for_those_that_wait,
-		longer_timeout_holds_for_those_that_wait};
+		longer_timeout_holds_for_those_that_wait, room_of_expired_entries_is_announced,
+		room_of_cancelled_entries_is_announced, another_policy_is_announced_as_room,
+		a_closed_pool_announces_room};
 	const TTest *const workers[] = {grown_pool_has_more_workers, shrunk_pool_loses_the_newest_workers,
 		retiring_worker_keeps_its_connections_to_their_end, queued_connections_go_to_the_workers_that_stay,
 		new_stack_size_replaces_every_worker, new_limits_hold_for_the_queue};

@@ -10,6 +10,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -280,6 +281,97 @@ START_TEST(no_memory_makes_no_queue)
 }
 END_TEST
 
+/* ---- room ------------------------------------------------------------------------- */
+
+static unsigned announced;
+
+static void
+on_room(void *arg)
+{
+	ck_assert_ptr_eq(arg, &announced);
+	announced++;
+}
+
+/* A queue of so many, full, whose room is waited for. */
+static void
+fill_and_wait(unsigned limit)
+{
+	announced = 0;
+	queue_on_room(&queue, on_room, &announced);
+	ck_assert_int_eq(queue_set_limit(&queue, limit), 0);
+	push_many(limit);
+	ck_assert_uint_eq(queue_room(&queue), 0);
+	ck_assert(queue_await_room(&queue));
+}
+
+START_TEST(a_quarter_of_room_is_announced_once)
+{
+	fill_and_wait(8);
+	ck_assert_uint_eq(pop(1), 1);
+	ck_assert_uint_eq(announced, 0);
+	ck_assert_uint_eq(pop(1), 1);
+	ck_assert_uint_eq(announced, 1);
+	ck_assert_uint_eq(pop(6), 6);
+	ck_assert_uint_eq(announced, 1);
+}
+END_TEST
+
+START_TEST(room_for_one_is_announced_by_the_smallest_queues)
+{
+	for (unsigned limit = 1; limit <= 4; limit++) {
+		fill_and_wait(limit);
+		ck_assert_uint_eq(pop(1), 1);
+		ck_assert_uint_eq(announced, 1);
+		pop_all();
+	}
+}
+END_TEST
+
+/* As the second of two sockets does, when there is room but not yet a quarter. */
+START_TEST(who_looks_for_room_takes_back_nobody_s_request)
+{
+	fill_and_wait(8);
+	ck_assert_uint_eq(pop(1), 1);
+	ck_assert_uint_eq(queue_room(&queue), 1);
+	ck_assert(queue_await_room(&queue));
+	push_many(1);
+	ck_assert_uint_eq(pop(2), 2);
+	ck_assert_uint_eq(announced, 1);
+}
+END_TEST
+
+START_TEST(room_that_is_there_is_told_at_once_and_the_request_stays)
+{
+	fill_and_wait(4);
+	ck_assert_uint_eq(pop(2), 2);
+	ck_assert_uint_eq(announced, 1);
+	ck_assert(!queue_await_room(&queue));
+	ck_assert_uint_eq(pop(1), 1);
+	ck_assert_uint_eq(announced, 2);
+}
+END_TEST
+
+START_TEST(every_change_that_makes_room_is_announced)
+{
+	fill_and_wait(4);
+	ck_assert_int_eq(queue_set_limit(&queue, 3), 0);
+	ck_assert_uint_eq(announced, 0);
+	ck_assert_int_eq(queue_set_limit(&queue, 6), 0);
+	ck_assert_uint_eq(announced, 1);
+	push_many(2);
+	ck_assert(queue_await_room(&queue));
+	queue_set_rejects(&queue, true);
+	ck_assert_uint_eq(announced, 2);
+	ck_assert_uint_eq(queue_room(&queue), UINT_MAX);
+	queue_set_rejects(&queue, false);
+	ck_assert_uint_eq(queue_room(&queue), 0);
+	ck_assert(queue_await_room(&queue));
+	queue_close(&queue);
+	ck_assert_uint_eq(announced, 3);
+	ck_assert_uint_eq(queue_room(&queue), UINT_MAX);
+}
+END_TEST
+
 /* ---- between threads ------------------------------------------------------------------ */
 
 #define PRODUCERS 3
@@ -378,6 +470,9 @@ main(void)
 	const TTest *const limit[] = {raising_keeps_what_is_inside_in_order, lowering_lets_what_is_inside_out_first,
 		lowered_and_raised_again_needs_no_memory, no_memory_on_raising_changes_nothing,
 		no_memory_makes_no_queue};
+	const TTest *const room[] = {a_quarter_of_room_is_announced_once,
+		room_for_one_is_announced_by_the_smallest_queues, who_looks_for_room_takes_back_nobody_s_request,
+		room_that_is_there_is_told_at_once_and_the_request_stays, every_change_that_makes_room_is_announced};
 	const TTest *const threads[] = {threads_lose_and_double_nothing};
 	Suite *suite = suite_create("pool/queue");
 	SRunner *runner = srunner_create(suite);
@@ -386,6 +481,7 @@ main(void)
 	add_case(suite, "order", order, CP_COUNT(order));
 	add_case(suite, "fair share", fair, CP_COUNT(fair));
 	add_case(suite, "limit", limit, CP_COUNT(limit));
+	add_case(suite, "room", room, CP_COUNT(room));
 	add_case(suite, "threads", threads, CP_COUNT(threads));
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
