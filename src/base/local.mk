@@ -9,3 +9,8 @@ src_base_libbase_a_SOURCES += src/base/slab.c src/base/slab.h src/base/cidr.c sr
 src_base_libbase_a_SOURCES += src/base/log.c src/base/logring.c src/base/logring.h src/base/logsink.c src/base/logsink.h src/base/systemd.c
 src_base_libbase_a_SOURCES += src/base/running.c src/base/running.h
 src_base_libbase_a_SOURCES += src/base/proxy_header.c src/base/proxy_header.h
+src_base_libbase_a_SOURCES += src/base/perturb.c src/base/perturb.h
+# For the linker's --wrap alone: elsewhere nothing resolves what it calls.
+if PERTURB
+src_base_libbase_a_SOURCES += src/base/perturb_calls.c
+endif

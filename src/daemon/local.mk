@@ -5,7 +5,7 @@ src_daemon_libdaemon_a_SOURCES = \
 
 sbin_PROGRAMS += src/connpoold
 src_connpoold_SOURCES = src/main.c
-src_connpoold_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_CALLS)
+src_connpoold_LDFLAGS = $(AM_LDFLAGS) $(PERTURB_LDFLAGS) $(EXPORT_CALLS)
 EXTRA_src_connpoold_DEPENDENCIES = src/service/module.syms
 src_connpoold_LDADD = src/daemon/libdaemon.a src/service/libservice.a src/program/libprogram.a src/pool/libpool.a src/net/libnet.a src/upstream/libupstream.a \
 	src/engine/libengine.a \

@@ -48,6 +48,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 SANITIZERS = os.environ.get("SANITIZERS", "no").replace("no", "")
 # How many times slower than a plain build the daemon may be.
 SLOWNESS = 20 if "valgrind" in SANITIZERS else 5 if "thread" in SANITIZERS else 3 if SANITIZERS else 1
+# A perturbed build delays its threads by a seed; a failure is looked into with the same one.
+if "perturb" in SANITIZERS and "CONNPOOLD_PERTURB" not in os.environ:
+    os.environ["CONNPOOLD_PERTURB"] = str(int.from_bytes(os.urandom(4), "little"))
 # Seconds after which a wait has failed. Never reached by a daemon that works.
 LIMIT = int(os.environ.get("CP_LIMIT", "60")) * (3 if SLOWNESS > 1 else 1)
 # Seconds after which a whole test program is ended, with a traceback of where it was.
@@ -601,6 +604,8 @@ def main(module):
     # A descriptor a client: as many as may be.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if "perturb" in SANITIZERS:
+        print(f"seed {os.environ['CONNPOOLD_PERTURB']}; again with CONNPOOLD_PERTURB={os.environ['CONNPOOLD_PERTURB']}")
     results = [run_one(name, tests[name]) for name in names]
     print(f"{results.count(True)} passed, {results.count(False)} failed, {results.count(None)} skipped")
     if False in results:

@@ -10,6 +10,7 @@ FUNC_TESTS = \
 	tests/func/pool-02-spread.py \
 	tests/func/pool-03-classic.py \
 	tests/func/pool-04-room.py \
+	tests/func/pool-05-two-listeners.py \
 	tests/func/service-01-clean-end.py \
 	tests/func/service-02-timeouts.py \
 	tests/func/reload-01-transaction.py \

@@ -49,3 +49,6 @@ tests_unit_base_test_proxy_header_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/base/test_running
 tests_unit_base_test_running_SOURCES = tests/unit/base/test_running.c tests/unit/base/aborts.h
 tests_unit_base_test_running_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/base/test_perturb
+tests_unit_base_test_perturb_SOURCES = tests/unit/base/test_perturb.c
+tests_unit_base_test_perturb_LDADD = $(UNIT_LIBS)
