@@ -119,9 +119,14 @@ bool
 accepted_is_reset(const struct accepted *accepted)
 {
 	struct pollfd pfd = {.fd = accepted->fd, .events = 0};
+	char byte;
 
-	/* POLLHUP needs both sides ended, and ours is not: only a reset (or a vanished Unix peer) shows here. */
-	return poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLERR | POLLHUP)) != 0;
+	if (poll(&pfd, 1, 0) != 1)
+		return false;
+	if ((pfd.revents & POLLERR) != 0)
+		return true;
+	/* A Unix client that has closed hangs up, too. What it sent before is there to be served, as over TCP. */
+	return (pfd.revents & POLLHUP) != 0 && recv(accepted->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 void

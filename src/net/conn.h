@@ -120,7 +120,7 @@ void accepted_reject(struct accepted *accepted, enum conn_end why);
 void accepted_enter_queue(const struct accepted *accepted);
 void accepted_leave_queue(const struct accepted *accepted);
 
-/* Did the client reset it while it waited? One system call. */
+/* Did the client reset it while it waited, or leave without a word? One system call, if it did neither. */
 bool accepted_is_reset(const struct accepted *accepted);
 
 /* Begins a connection on a worker: takes accepted over (fd, route). conn is zeroed memory. */

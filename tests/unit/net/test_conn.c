@@ -216,6 +216,20 @@ START_TEST(a_client_that_reset_is_seen)
 }
 END_TEST
 
+START_TEST(a_unix_client_that_left_is_not_reset_if_it_has_sent)
+{
+	struct accepted accepted;
+
+	fixture_open("", "", NULL);
+	fixture_unix_pair(ends);
+	fixture_accept(&accepted, ends[0], NULL);
+	ck_assert_int_eq(send(ends[1], "hello", 5, 0), 5);
+	close(ends[1]);
+	ck_assert(!accepted_is_reset(&accepted));
+	accepted_reject(&accepted, CONN_END_QUEUE_DRAIN);
+}
+END_TEST
+
 START_TEST(a_unix_client_that_vanished_is_seen)
 {
 	struct accepted accepted;
@@ -364,6 +378,7 @@ main(void)
 	tcase_add_test(tc, a_client_that_waits_is_not_reset);
 	tcase_add_test(tc, a_client_that_half_closed_is_not_reset);
 	tcase_add_test(tc, a_client_that_reset_is_seen);
+	tcase_add_test(tc, a_unix_client_that_left_is_not_reset_if_it_has_sent);
 	tcase_add_test(tc, a_unix_client_that_vanished_is_seen);
 	tc = fixture_case(suite, "on a worker");
 	tcase_add_test(tc, opening_takes_the_connection_over);
