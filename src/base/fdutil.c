@@ -13,10 +13,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -152,4 +152,31 @@ fd_count_open(void)
 	closedir(dir);
 	/* The one that did the counting is closed again. */
 	return error != 0 ? -error : count - 1;
+}
+
+/*
+ * MSG_CTRUNC (recvmsg(2)) tells of what came with the bytes and found no room: the read may have ended there, with more
+ * behind it.
+ */
+static ssize_t
+receive_unix(int fd, void *buf, size_t size, int flags, bool *ret_is_rest)
+{
+	struct iovec part = {.iov_base = buf, .iov_len = size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t n = recvmsg(fd, &message, flags | MSG_DONTWAIT);
+
+	*ret_is_rest = n >= 0 && (size_t)n < size && (message.msg_flags & MSG_CTRUNC) == 0;
+	return n;
+}
+
+ssize_t
+fd_receive(int fd, bool is_unix, void *buf, size_t size, int flags, bool *ret_is_rest)
+{
+	ssize_t n;
+
+	if (is_unix)
+		return receive_unix(fd, buf, size, flags, ret_is_rest);
+	n = recv(fd, buf, size, flags | MSG_DONTWAIT);
+	*ret_is_rest = n >= 0 && (size_t)n < size;
+	return n;
 }

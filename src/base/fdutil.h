@@ -5,7 +5,10 @@
 #ifndef CP_BASE_FDUTIL_H
 #define CP_BASE_FDUTIL_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/defs.h"
 
@@ -43,6 +46,13 @@ uint64_t fd_raise_limit(uint64_t wanted);
 
 /* Closes every descriptor from 3 on but this one: for a process that was forked and is to know nothing of them. */
 void fd_close_all_but(int fd);
+
+/*
+ * recv(2) of a stream socket, never waiting, whatever O_NONBLOCK of a description says that others may hold too.
+ * *ret_is_rest: there was less than asked for, so the socket is empty and an edge (epoll(7)) will tell of what comes. A
+ * Unix socket (is_unix) may give less for another reason: a read ends at ancillary data, such as a passed descriptor.
+ */
+ssize_t fd_receive(int fd, bool is_unix, void *buf, size_t size, int flags, bool *ret_is_rest);
 
 /* Descriptors open in this process (counts /proc/self/fd), or -errno. */
 int fd_count_open(void);

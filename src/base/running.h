@@ -44,8 +44,8 @@ void running_end(const struct running *before);
 size_t running_describe(const struct running *running, char text[RUNNING_TEXT_MAX]);
 
 /*
- * A handler's bug that can't be answered by an error: writes one line to standard error, "connpoold: listener …: call():
- * why", and aborts. Any thread.
+ * A handler's bug that can't be answered by an error: writes "connpoold: WHERE: CALL(): WHY" to standard error and
+ * aborts. Any thread.
  */
 CP_NORETURN void running_misuse(const char *call, const char *why);
 

@@ -220,7 +220,8 @@ flush(struct relay *relay, struct relay_end *to, uint64_t now_ms)
 	while (to->held != NULL && to->writable) {
 		struct relay_held *held = to->held;
 		ssize_t n = held->pipe[0] >= 0 ? splice_out(held->pipe[0], to->fd, held->length)
-					       : send(to->fd, held->data + held->offset, held->length, MSG_NOSIGNAL);
+					       : send(to->fd, held->data + held->offset, held->length,
+							 MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n > 0) {
 			held->offset += (uint32_t)n;
@@ -295,20 +296,18 @@ copy(struct relay *relay, struct relay_end *from, struct relay_end *to, uint64_t
 {
 	char *buffer = relay->pool->buffer;
 	size_t size = relay->limit < COPY_BYTES ? relay->limit : COPY_BYTES;
-	ssize_t got = recv(from->fd, buffer, size, 0);
+	bool is_rest;
+	ssize_t got = fd_receive(from->fd, from->is_unix, buffer, size, 0, &is_rest);
 	ssize_t put;
 
 	if (!judge_read(relay, from, to, got, now_ms))
 		return;
-	/*
-	 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)); but not for an end that was
-	 * told already.
-	 */
-	if ((size_t)got < size && !from->hangup_seen)
+	/* The edge of an end that was told already does not come again (epoll(7)). */
+	if (is_rest && !from->hangup_seen)
 		from->readable = false;
 	if ((size_t)got == COPY_BYTES && !from->unspliceable)
 		from->bulk = BULK_PATIENCE;
-	put = judge_write(relay, to, send(to->fd, buffer, (size_t)got, MSG_NOSIGNAL), now_ms);
+	put = judge_write(relay, to, send(to->fd, buffer, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL), now_ms);
 	if (put >= 0 && put < got && hold(relay->pool, to, buffer + put, (size_t)(got - put), now_ms) < 0)
 		fail(relay, to, ENOMEM);
 }

@@ -44,13 +44,15 @@ void relay_pool_trim(struct relay_pool *pool);
 
 enum relay_side { RELAY_CLIENT, RELAY_SERVER };
 
+/* Zeroed: the owner sets fd, and is_unix and unspliceable where they hold. */
 struct relay_end {
 	int fd;               /* owned by the relay's owner */
 	bool readable : 1;    /* reading may give something */
 	bool writable : 1;    /* writing was not yet told otherwise */
 	bool ended : 1;       /* the end of its input was read */
 	bool hangup_seen : 1; /* a short read no longer means that an edge will tell of what is left */
-	bool unspliceable : 1;
+	bool unspliceable : 1; /* also where others may hold it: splice(2) goes by the description's O_NONBLOCK */
+	bool is_unix : 1;      /* its socket: fd_receive() */
 	bool broken : 1;         /* it was reset after the end of its input: no read will tell */
 	uint16_t write_error;    /* it takes no more, but what it said before is still passed on; 0: it does */
 	uint8_t bulk;            /* reads in which it may give little and still be spliced; 0: it is copied */

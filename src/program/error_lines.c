@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fdutil.h"
@@ -57,17 +57,28 @@ end_line(struct error_lines *lines)
 	lines->length = 0;
 }
 
-/* False: there is no more for now. The pipe is asked first, and not made one that does not block: that is a call less.
+/*
+ * Never waits: a program may open its end for reading, and read what was seen to be there. Not by O_NONBLOCK, which
+ * would be one more call for each program, unless the kernel has nothing else (pipes: before 6.4).
  */
+static ssize_t
+read_now(int fd, void *buf, size_t size)
+{
+	struct iovec part = {.iov_base = buf, .iov_len = size};
+	ssize_t n = preadv2(fd, &part, 1, -1, RWF_NOWAIT);
+
+	if (n < 0 && errno == EOPNOTSUPP && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+		n = read(fd, buf, size);
+	return n;
+}
+
+/* False: there is no more for now. */
 static bool
 read_some(struct error_lines *lines)
 {
 	char bytes[4096];
-	int waiting = 0;
-	ssize_t n = 0;
+	ssize_t n = read_now(lines->read_fd, bytes, sizeof(bytes));
 
-	if (ioctl(lines->read_fd, FIONREAD, &waiting) == 0 && waiting > 0)
-		n = read(lines->read_fd, bytes, sizeof(bytes));
 	for (ssize_t i = 0; i < n; i++) {
 		if (bytes[i] == '\n') {
 			end_line(lines);

@@ -118,7 +118,7 @@ send_header(const struct search *search, int fd)
 	cp_peer(search->conn, &peer);
 	cp_local(search->conn, &local);
 	length = client_make_header(search->wish.server, &peer, &local, header);
-	sent = send(fd, header, length, MSG_NOSIGNAL);
+	sent = send(fd, header, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0)
 		return errno;
 	return (size_t)sent == length ? 0 : ENOBUFS;
@@ -203,7 +203,8 @@ proxy_serve(struct cp_conn *conn)
 		return -1;
 	cp_set_server(conn, server_name(search.wish.server));
 	cp_at_end(conn, leave_server, search.wish.server);
-	rc = cp_relay(conn, fd, proxy->buffer_bytes, proxy->half_closed_ms);
+	rc = relay_to_server(
+		conn, fd, server_is_unix(search.wish.server), proxy->buffer_bytes, proxy->half_closed_ms);
 	/* The client has been seen to: now the server's next one. */
 	saved = errno;
 	server_refill(search.wish.server);

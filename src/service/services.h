@@ -5,10 +5,13 @@
 #ifndef CP_SERVICE_SERVICES_H
 #define CP_SERVICE_SERVICES_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/defs.h"
 
+struct cp_conn;
 struct cp_handler;
 struct upstreams;
 
@@ -26,6 +29,9 @@ struct proxy_options {
 	uint64_t buffer_size_bytes;
 	uint64_t half_closed_timeout_ms;
 };
+
+/* cp_relay() to a server whose kind of socket is known: without the system call that asks for it. */
+int relay_to_server(struct cp_conn *conn, int fd, bool is_unix, size_t limit, unsigned half_closed_ms);
 
 /*
  * Makes a proxy's state of its section: *ret_data, to be released by *ret_release. Every upstream that the config

@@ -567,6 +567,7 @@ session_start(struct sched *sched, struct conn *conn)
 	session->wake.fn = session_on_wake;
 	session->active_ms = loop_now_ms(&sched->loop);
 	session->writable = true;
+	session->is_unix = conn->from.peer.family == AF_UNIX;
 	/* Foreign code can fork, and whatever it starts. */
 	session->shared = session_rule(session)->service.type->extend != NULL;
 	if (session_rule(session)->accept_proxy)

@@ -71,6 +71,7 @@ struct session {
 	bool writable : 1;       /* likewise */
 	bool client_ended : 1;   /* the end of its input was read */
 	bool hangup_seen : 1;    /* a short read no longer means that an edge will tell of what is left */
+	bool is_unix : 1;        /* its socket: fd_receive() */
 	bool broken : 1;         /* it was reset */
 	bool shared : 1;         /* others may hold its descriptor too: foreign code, a program; see session_share() */
 	bool cut_off : 1;        /* it will be reset when it is closed, for it can't get all that it was sent */

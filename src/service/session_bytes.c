@@ -9,6 +9,7 @@
 #include "service/session_parts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -50,7 +51,9 @@ cp_recv_exactly(struct cp_conn *conn, void *buf, size_t size)
 static ssize_t
 read_part_of_line(struct session *session, char *buf, size_t size)
 {
-	ssize_t seen = session_receive(session, buf, size, MSG_PEEK);
+	bool is_rest;
+	bool is_part_rest;
+	ssize_t seen = session_receive(session, buf, size, MSG_PEEK, &is_rest);
 	const char *newline;
 	size_t part;
 	ssize_t n;
@@ -60,13 +63,13 @@ read_part_of_line(struct session *session, char *buf, size_t size)
 	newline = memchr(buf, '\n', (size_t)seen);
 	part = newline != NULL ? (size_t)(newline - buf) + 1 : (size_t)seen;
 	do
-		n = recv(session->conn.from.fd, buf, part, 0);
+		n = session_receive_now(session, buf, part, 0, &is_part_rest);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n;
 	session->conn.bytes_in += (uint64_t)n;
-	/* As in cp_recv(): nothing is left, and an edge will tell of what comes, be it since the peek. */
-	if ((size_t)seen < size && n == seen && !session->hangup_seen)
+	/* All that the peek saw was taken; an edge tells of what has come since. */
+	if (is_rest && n == seen)
 		session->readable = false;
 	session_note_progress(session);
 	return n;
@@ -139,7 +142,16 @@ send_by_copy(struct cp_conn *conn, int fd, off_t *offset, size_t count)
 	return (ssize_t)sent;
 }
 
-/* What the client takes of it now, at least 1 byte; 0: the file has ended. -1: errno. */
+/* Others may have changed the flag; sendfile(2) goes by it. */
+static bool
+is_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+/* What the client takes of it now, at least 1 byte; 0: the file has ended. -1: errno; EINVAL: it has to be copied. */
 static ssize_t
 send_chunk(struct session *session, int fd, off_t *offset, size_t size)
 {
@@ -150,6 +162,10 @@ send_chunk(struct session *session, int fd, off_t *offset, size_t size)
 			return -1;
 		if (session_take_turn(session) < 0)
 			return -1;
+		if (session->shared && !is_nonblocking(session->conn.from.fd)) {
+			errno = EINVAL;
+			return -1;
+		}
 		n = sendfile(session->conn.from.fd, fd, offset, size);
 		if (n >= 0) {
 			session->conn.bytes_out += (uint64_t)n;

@@ -70,7 +70,8 @@ drain_input(struct session *session)
 	for (int i = 0; i < DRAIN_READS; i++) {
 		/* MSG_TRUNC: a TCP socket discards without copying (tcp(7)); any other stream needs room to copy to. */
 		char scratch[4096];
-		ssize_t n = recv(session->conn.from.fd, scratch, sizeof(scratch), MSG_DONTWAIT);
+		bool is_rest;
+		ssize_t n = session_receive_now(session, scratch, sizeof(scratch), 0, &is_rest);
 
 		if (n == 0)
 			return true;
@@ -80,7 +81,7 @@ drain_input(struct session *session)
 		session->lingered_bytes += (uint32_t)n;
 		if (session->lingered_bytes > LINGER_BYTES_MAX)
 			return true;
-		if ((size_t)n < sizeof(scratch) && !session->hangup_seen)
+		if (is_rest)
 			return false;
 	}
 	loop_schedule(&session->sched->loop, &session->task);

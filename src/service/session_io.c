@@ -18,6 +18,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/fdutil.h"
+
 #define PRINTF_MAX 4096
 
 struct session *
@@ -61,7 +63,17 @@ session_note_progress(struct session *session)
 }
 
 ssize_t
-session_receive(struct session *session, void *buf, size_t size, int flags)
+session_receive_now(struct session *session, void *buf, size_t size, int flags, bool *ret_is_rest)
+{
+	ssize_t n = fd_receive(session->conn.from.fd, session->is_unix, buf, size, flags, ret_is_rest);
+
+	/* The edge of an end that was told already does not come again (epoll(7)). */
+	*ret_is_rest &= !session->hangup_seen;
+	return n;
+}
+
+ssize_t
+session_receive(struct session *session, void *buf, size_t size, int flags, bool *ret_is_rest)
 {
 	for (;;) {
 		ssize_t n;
@@ -70,7 +82,7 @@ session_receive(struct session *session, void *buf, size_t size, int flags)
 			return -1;
 		if (session_take_turn(session) < 0)
 			return -1;
-		n = recv(session->conn.from.fd, buf, size, flags);
+		n = session_receive_now(session, buf, size, flags, ret_is_rest);
 		if (n > 0)
 			return n;
 		if (n == 0) {
@@ -88,16 +100,13 @@ ssize_t
 cp_recv(struct cp_conn *conn, void *buf, size_t size)
 {
 	struct session *session = session_on_fiber(conn);
-	ssize_t n = session_receive(session, buf, size, 0);
+	bool is_rest;
+	ssize_t n = session_receive(session, buf, size, 0, &is_rest);
 
 	if (n <= 0)
 		return n;
 	session->conn.bytes_in += (uint64_t)n;
-	/*
-	 * Less than asked for: the socket is empty, and a new edge will come (epoll(7)). But not for an end that was
-	 * told already.
-	 */
-	if ((size_t)n < size && !session->hangup_seen)
+	if (is_rest)
 		session->readable = false;
 	session_note_progress(session);
 	return n;
@@ -116,7 +125,8 @@ cp_send(struct cp_conn *conn, const void *buf, size_t size)
 			return -1;
 		if (session_take_turn(session) < 0)
 			return -1;
-		n = send(session->conn.from.fd, (const char *)buf + sent, size - sent, MSG_NOSIGNAL);
+		n = send(session->conn.from.fd, (const char *)buf + sent, size - sent,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n >= 0) {
 			sent += (size_t)n;
 			session->conn.bytes_out += (uint64_t)n;
@@ -231,7 +241,7 @@ has_input(struct session *session)
 		return -1;
 	if (!session->readable)
 		return 0;
-	if (recv(session->conn.from.fd, &byte, 1, MSG_PEEK) >= 0)
+	if (recv(session->conn.from.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
 		return 1;
 	if (errno != EAGAIN && errno != EINTR)
 		return -1;

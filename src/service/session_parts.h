@@ -124,10 +124,16 @@ void session_yield(struct session *session);
 /* For what only the fiber may do: asserts that it is on it. */
 struct session *session_on_fiber(struct cp_conn *conn);
 /*
- * recv(2) of the client with these flags, once there is something: at least 1 byte; 0: the end; -1: errno. Whoever
- * takes bytes accounts them. [fiber]
+ * recv(2) of the client with these flags, at once: the one place that knows what a short read means. *ret_is_rest: it
+ * emptied the socket, and an edge will tell of what comes.
  */
-CP_MUST_CHECK ssize_t session_receive(struct session *session, void *buf, size_t size, int flags);
+CP_MUST_CHECK ssize_t session_receive_now(
+	struct session *session, void *buf, size_t size, int flags, bool *ret_is_rest);
+/*
+ * As session_receive_now(), once there is something: at least 1 byte; 0: the end; -1: errno. Whoever takes bytes
+ * accounts them. [fiber]
+ */
+CP_MUST_CHECK ssize_t session_receive(struct session *session, void *buf, size_t size, int flags, bool *ret_is_rest);
 /* Before each system call: may it go on, and is it somebody else's turn? 0 or -1 with errno. [fiber] */
 CP_MUST_CHECK int session_take_turn(struct session *session);
 /* For INPUT or OUTPUT. 0 or -1 with errno. [fiber] */

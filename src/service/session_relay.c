@@ -15,6 +15,7 @@
 
 #include "base/fdutil.h"
 #include "engine/relay.h"
+#include "service/services.h"
 
 static uint64_t
 now_ms_of(const struct session *session)
@@ -203,6 +204,8 @@ take_over_client(const struct session *session, struct relay *relay)
 
 	client->readable = session->readable;
 	client->hangup_seen = session->hangup_seen;
+	client->is_unix = session->is_unix;
+	client->unspliceable = session->shared;
 	if (session->client_ended) {
 		client->ended = true;
 		relay->first_end = RELAY_CLIENT;
@@ -210,8 +213,23 @@ take_over_client(const struct session *session, struct relay *relay)
 	}
 }
 
+static bool
+is_unix_socket(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t length = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
+}
+
 int
 cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms)
+{
+	return relay_to_server(conn, fd, is_unix_socket(fd), limit, half_closed_ms);
+}
+
+int
+relay_to_server(struct cp_conn *conn, int fd, bool is_unix, size_t limit, unsigned half_closed_ms)
 {
 	struct session *session = session_from_public(conn);
 	struct relay *relay;
@@ -233,6 +251,8 @@ cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms)
 	relay->watch.fn = on_server_event;
 	relay->half_closed_ms = half_closed_ms;
 	relay->moved_ms = now_ms_of(session);
+	relay->ends[RELAY_SERVER].is_unix = is_unix;
+	relay->ends[RELAY_SERVER].unspliceable = session->shared;
 	session->relay = relay;
 	take_over_client(session, relay);
 	/* What the client has sent already goes on its way before anything else is seen to. */

@@ -172,6 +172,12 @@ server_group_name(const struct server *server)
 	return server->upstream->name;
 }
 
+bool
+server_is_unix(const struct server *server)
+{
+	return server->address.sa.sa_family == AF_UNIX;
+}
+
 int
 server_send_proxy(const struct server *server)
 {

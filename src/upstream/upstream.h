@@ -133,6 +133,8 @@ int server_connect_error(int fd);
 void server_refill(struct server *server);
 /* enum conf_send_proxy. */
 int server_send_proxy(const struct server *server);
+/* Its address is a Unix socket's. */
+bool server_is_unix(const struct server *server);
 /* For logs: "tcp:10.0.0.11:80". Valid while the place is held. */
 const char *server_name(const struct server *server);
 /*

@@ -4,9 +4,10 @@
 import contextlib
 import os
 import signal
+import socket
 import sys
 
-from cpharness import expect_equal, main
+from cpharness import TOP_BUILDDIR, Client, expect_equal, main
 from execlib import daemon_with, listener, shell
 
 ECHO = '{ name = "e"; address = "tcp:127.0.0.1:0"; service = "echo"; }'
@@ -89,6 +90,68 @@ def test_a_program_that_lets_close_wait_holds_nobody_up():
         with daemon.connect("e") as echo:
             echo.expect_echo()
         client.reset()
+
+
+SHARER = os.path.join(TOP_BUILDDIR, "tests", "modules", "sharer.so")
+FILE_BYTES = 64 << 20
+
+
+def expect_others_are_served(daemon):
+    """By the one worker there is."""
+    for _ in range(3):
+        with daemon.connect("e") as echo:
+            echo.expect_echo()
+
+
+@contextlib.contextmanager
+def sharing(command):
+    """A client whose module has made its socket one that blocks, and was given its command."""
+    service = f'{{ type = "module"; path = "{SHARER}"; file = "@DIR@/file"; server = "unix:@DIR@/server"; }}'
+    with daemon_with(f'{{ name = "m"; address = "tcp:127.0.0.1:0"; service = {service}; }}', ECHO, pools=ONE_WORKER,
+                     wait_ready=False) as daemon:
+        with open(daemon.dir + "/file", "wb") as stream:
+            stream.truncate(FILE_BYTES)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        server.bind(daemon.dir + "/server")
+        server.listen(8)
+        server.settimeout(60)
+        daemon.wait_ready()
+        with server, daemon.connect("m") as client:
+            expect_equal(client.recv_exactly(7), b"shared\n", "the module's word")
+            client.send(command + b"\n")
+            yield daemon, client, server
+
+
+def test_a_read_of_a_socket_that_blocks_holds_nobody_up():
+    with sharing(b"wait") as (daemon, _, _):
+        expect_others_are_served(daemon)
+
+
+def test_a_file_for_a_socket_that_blocks_holds_nobody_up():
+    with sharing(b"file") as (daemon, client, _):
+        # It reads some of it and then no more.
+        client.recv_exactly(1 << 20)
+        expect_others_are_served(daemon)
+        client.recv_exactly(FILE_BYTES - (1 << 20))
+        client.expect_end()
+
+
+def test_a_relay_of_sockets_that_block_holds_nobody_up():
+    with sharing(b"relay") as (daemon, client, server):
+        with Client(server.accept()[0]) as other:
+            client.send(b"hello")
+            expect_equal(other.recv_exactly(5), b"hello", "what is passed on")
+            expect_others_are_served(daemon)
+            # Bulk, in both directions, that nobody takes.
+            for one, two in ((client, other), (other, client)):
+                one.sock.setblocking(False)
+                sent = 0
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        sent += one.sock.send(bytes(1 << 20))
+                expect_others_are_served(daemon)
+                one.sock.settimeout(60)
+                two.recv_exactly(sent)
 
 
 main(globals())

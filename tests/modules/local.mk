@@ -18,8 +18,10 @@ TEST_MODULES = \
 	tests/modules/kept-two.so \
 	tests/modules/probe-one.so \
 	tests/modules/probe-two.so \
-	tests/modules/rude.so
-EXTRA_DIST += tests/modules/broken.c tests/modules/plusplus.cc tests/modules/probe.c tests/modules/rude.c
+	tests/modules/rude.so \
+	tests/modules/sharer.so
+EXTRA_DIST += tests/modules/broken.c tests/modules/plusplus.cc tests/modules/probe.c tests/modules/rude.c \
+	tests/modules/sharer.c
 CLEANFILES += $(TEST_MODULES) tests/modules/example.c
 
 check_DATA = $(TEST_MODULES)
@@ -38,6 +40,8 @@ tests/modules/kept-two.so: tests/modules/probe.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -Wl,-z,nodelete -DREPLY='"two"' -o $@ $(top_srcdir)/tests/modules/probe.c
 tests/modules/rude.so: tests/modules/rude.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -o $@ $(top_srcdir)/tests/modules/rude.c
+tests/modules/sharer.so: tests/modules/sharer.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -o $@ $(top_srcdir)/tests/modules/sharer.c
 tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ABI -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-counters.so: tests/modules/broken.c $(HANDLER_H)

@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -235,6 +237,61 @@ START_TEST(count_fails_without_descriptors)
 }
 END_TEST
 
+/* ---- receiving ---------------------------------------------------------------------- */
+
+static void
+send_with_descriptor(int fd, const char *text)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec part = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.room)};
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)strlen(text));
+}
+
+START_TEST(a_short_read_is_the_rest)
+{
+	bool is_unix = _i == 1;
+	bool is_rest = false;
+	char buf[8];
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(send(ends[1], "0123456789", 10, 0), 10);
+	ck_assert_int_eq(fd_receive(ends[0], is_unix, buf, sizeof(buf), 0, &is_rest), 8);
+	ck_assert(!is_rest);
+	ck_assert_int_eq(fd_receive(ends[0], is_unix, buf, sizeof(buf), 0, &is_rest), 2);
+	ck_assert(is_rest);
+	/* The socket itself would block. */
+	ck_assert_int_eq(fd_receive(ends[0], is_unix, buf, sizeof(buf), 0, &is_rest), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
+START_TEST(a_read_that_ends_at_ancillary_data_is_not_the_rest)
+{
+	int flags = _i == 1 ? MSG_PEEK : 0;
+	bool is_rest = true;
+	char buf[8];
+	int ends[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	send_with_descriptor(ends[1], "abc");
+	send_with_descriptor(ends[1], "def");
+	ck_assert_int_eq(fd_receive(ends[0], true, buf, sizeof(buf), flags, &is_rest), 3);
+	ck_assert(!is_rest);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -266,6 +323,10 @@ main(void)
 	tc = tcase_create("count");
 	tcase_add_test(tc, count_follows_what_is_open);
 	tcase_add_test(tc, count_fails_without_descriptors);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("receive");
+	tcase_add_loop_test(tc, a_short_read_is_the_rest, 0, 2);
+	tcase_add_loop_test(tc, a_read_that_ends_at_ancillary_data_is_not_the_rest, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -1,7 +1,8 @@
 UNIT_TESTS += tests/unit/engine/test_fiber tests/unit/engine/test_loop tests/unit/engine/test_stack tests/unit/engine/test_timer
 tests_unit_engine_test_fiber_SOURCES = tests/unit/engine/test_fiber.c
 tests_unit_engine_test_fiber_LDADD = $(UNIT_LIBS)
-tests_unit_engine_test_loop_SOURCES = tests/unit/engine/test_loop.c
+tests_unit_engine_test_loop_SOURCES = tests/unit/engine/test_loop.c \
+	tests/unit/engine/loop_shared.c tests/unit/engine/loop_shared.h tests/unit/base/aborts.h
 tests_unit_engine_test_loop_LDADD = $(UNIT_LIBS)
 tests_unit_engine_test_stack_SOURCES = tests/unit/engine/test_stack.c
 tests_unit_engine_test_stack_LDADD = $(UNIT_LIBS)

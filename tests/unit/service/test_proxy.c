@@ -192,6 +192,13 @@ server_send_proxy(const struct server *to)
 	return send_proxy;
 }
 
+bool
+server_is_unix(const struct server *to)
+{
+	ck_assert_ptr_eq(to, &place);
+	return false;
+}
+
 const char *
 server_name(const struct server *to)
 {
