@@ -38,6 +38,7 @@ struct planned_pool {
 struct planned_socket {
 	struct listen_socket *socket; /* owned until commit when is_new, else borrowed from its listener */
 	bool is_new;
+	struct listen_socket *orphan; /* borrowed: whose file was removed, so that socket is new; NULL: none */
 };
 
 struct planned_listener {
@@ -96,7 +97,7 @@ may_take_over(const struct listen_socket *sock, const struct address *address, c
 {
 	bool is_any_port = address->kind == ADDRESS_TCP && address->port == 0;
 
-	return !sock->is_planned && !sock->is_broken && strcmp(sock->key, address->text) == 0 &&
+	return !sock->is_planned && !sock->is_broken && !sock->is_orphan && strcmp(sock->key, address->text) == 0 &&
 	       (!is_any_port || sock->listener == listener);
 }
 
@@ -179,6 +180,21 @@ generation_new(struct daemon *daemon, struct conf **conf)
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
+/* Clients can't come to a kept socket whose file is not there any more. 0, or -errno with err. */
+static int
+check_file(struct planned_socket *planned, const struct conf_listener *rule, struct errmsg *err)
+{
+	int rc = planned->socket != NULL ? listen_socket_look(planned->socket, rule, err) : 1;
+
+	if (rc == 0) {
+		planned->orphan = planned->socket;
+		planned->socket = NULL;
+	} else if (rc < 0) {
+		planned->socket = NULL;
+	}
+	return rc < 0 ? rc : 0;
+}
+
 static int
 prepare_socket(struct generation *generation, struct planned_listener *listener, struct planned_socket *planned,
 	const struct conf_listener *rule, const struct address *address, struct errmsg *err)
@@ -187,11 +203,17 @@ prepare_socket(struct generation *generation, struct planned_listener *listener,
 	int rc;
 
 	planned->socket = find_socket(daemon, address, listener->listener);
+	rc = check_file(planned, rule, err);
+	if (rc < 0)
+		return rc;
 	planned->is_new = planned->socket == NULL;
 	if (planned->is_new)
 		planned->socket = listen_socket_open(rule, address, &daemon->passed, err);
-	if (planned->socket == NULL)
+	if (planned->socket == NULL) {
+		if (planned->orphan != NULL)
+			errmsg_prefix(err, "the socket file of %s was removed and cannot be made again", address->text);
 		return -EADDRNOTAVAIL;
+	}
 	planned->socket->is_planned = true;
 	rc = planned->is_new ? acceptor_add(&daemon->acceptor, planned->socket) : 0;
 	if (rc == 0 && exec_has_wait(&rule->service))
@@ -370,6 +392,23 @@ commit_pools(struct generation *generation)
 	}
 }
 
+/*
+ * One whose file was removed may still have clients in its backlog: it stays with its listener until the next reload. A
+ * program that accepts by itself has its clients already, and ends as with a listener that goes.
+ */
+static void
+keep_orphan(struct listener *listener, const struct route *route, struct listen_socket *orphan)
+{
+	log_notice(LOG_EVENT_NONE, "listener '%s': the socket file of %s was removed: it was made again",
+		listener->name, orphan->key);
+	if (orphan->lease != NULL || route->lends_socket)
+		return;
+	list_remove(&orphan->link);
+	list_push_back(&listener->sockets, &orphan->link);
+	orphan->listener = listener;
+	orphan->is_orphan = true;
+}
+
 /* Every planned socket goes to its listener; what is left over is in use no more. */
 static void
 commit_sockets(struct generation *generation, struct list *unused)
@@ -392,6 +431,8 @@ commit_sockets(struct generation *generation, struct list *unused)
 			list_push_back(&planned->listener->sockets, &sock->link);
 			sock->listener = planned->listener;
 			sock->is_planned = false;
+			if (planned->sockets[k].orphan != NULL)
+				keep_orphan(planned->listener, planned->route, planned->sockets[k].orphan);
 			if (!planned->sockets[k].is_new && listen_socket_apply(sock, rule, &err) < 0)
 				log_warning(LOG_EVENT_NONE, "%s, ignoring", err.text);
 		}

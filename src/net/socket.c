@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -56,6 +55,10 @@ advice_for(int error, const struct address *address, const char *step)
 	if (step == step_owner)
 		return error == EPERM ? "only root may give a file to another owner" : NULL;
 	switch (error) {
+	case EEXIST:
+		return "it is left alone; move it away, or choose another path";
+	case ESTALE:
+		return "others write to its folder; choose one that only the daemon's user and root may write to";
 	case EADDRINUSE:
 		return "another program listens there; find it with 'ss -lnp', or choose another address";
 	case EACCES:
@@ -268,43 +271,27 @@ open_tcp(const struct conf_listener *rule, const struct address *address, const 
 
 /* ---- unix: ------------------------------------------------------------------------------- */
 
-static bool
-is_other_file(const char *path)
+/* Removes a stale socket's file. 0, or -errno and *ret_step. */
+static int
+clear_path(const char *path, const char **ret_step)
 {
-	struct stat st;
+	int rc = socket_file_clear(path);
 
-	return lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode);
-}
-
-/*
- * Does anybody accept there? A socket file that nobody listens on refuses (unix(7)); only that one may be taken over.
- */
-static bool
-is_stale_socket(const struct sockaddr_un *sun, socklen_t length)
-{
-	struct stat st;
-	int fd;
-	bool is_stale;
-
-	if (lstat(sun->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
-		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	is_stale = connect(fd, (const struct sockaddr *)sun, length) < 0 && errno == ECONNREFUSED;
-	fd_close(&fd);
-	return is_stale;
+	if (rc == -EEXIST)
+		*ret_step = socket_file_describe(path);
+	else if (rc < 0 && rc != -EADDRINUSE)
+		*ret_step = "removing the stale socket file";
+	return rc;
 }
 
 static int
-set_unix_owner(const char *path, const struct conf_listener *rule, const char **ret_step)
+set_unix_owner(const struct socket_file *file, const struct conf_listener *rule, const char **ret_step)
 {
 	uid_t uid = (uid_t)-1;
 	gid_t gid = (gid_t)-1;
+	bool is_owner;
+	int rc;
 
-	*ret_step = "socket_mode";
-	if (chmod(path, (mode_t)rule->socket_mode) < 0)
-		return -errno;
 	*ret_step = step_user;
 	if (rule->socket_user != NULL) {
 		const struct passwd *user = getpwnam(rule->socket_user);
@@ -321,25 +308,32 @@ set_unix_owner(const char *path, const struct conf_listener *rule, const char **
 			return -ENOENT;
 		gid = group->gr_gid;
 	}
-	*ret_step = step_owner;
-	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0)
-		return -errno;
-	return 0;
+	rc = socket_file_set(file, (mode_t)rule->socket_mode, uid, gid, &is_owner);
+	*ret_step = is_owner ? step_owner : "socket_mode";
+	return rc;
 }
 
 static int
-note_unix_file(struct listen_socket *sock, const char *path)
+bind_path(struct listen_socket *sock, const struct sockaddr_un *sun, socklen_t length, const char **ret_step)
 {
-	struct stat st;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int rc;
 
-	if (lstat(path, &st) < 0)
+	*ret_step = "socket";
+	if (fd < 0)
 		return -errno;
-	sock->unix_path = mem_strdup(path);
-	if (sock->unix_path == NULL)
-		return -ENOMEM;
-	sock->unix_dev = st.st_dev;
-	sock->unix_ino = st.st_ino;
-	return 0;
+	*ret_step = step_bind;
+	rc = socket_file_bind(&sock->file, fd, sun, length);
+	if (rc == -EADDRINUSE) {
+		rc = clear_path(sun->sun_path, ret_step);
+		if (rc == 0)
+			rc = socket_file_bind(&sock->file, fd, sun, length);
+	}
+	if (rc < 0) {
+		fd_close(&fd);
+		return rc;
+	}
+	return fd;
 }
 
 /* Mode and owner are set between bind(2) and listen(2): until then everybody is refused. */
@@ -349,7 +343,6 @@ open_unix(struct listen_socket *sock, const struct conf_listener *rule, const st
 {
 	struct bind_target target = {0};
 	struct sockaddr_un *sun = (struct sockaddr_un *)&target.sa;
-	bool is_abstract = address->host[0] == '@';
 	int fd;
 	int rc;
 
@@ -357,25 +350,12 @@ open_unix(struct listen_socket *sock, const struct conf_listener *rule, const st
 	rc = address_to_unix(address, sun, &target.length);
 	if (rc < 0)
 		return rc;
-	fd = bind_target_socket(rule, &target, ret_step);
-	if (fd == -EADDRINUSE && !is_abstract && is_other_file(sun->sun_path)) {
-		*ret_step = "what stands there is not a socket";
-		return -EEXIST;
-	}
-	if (fd == -EADDRINUSE && !is_abstract && is_stale_socket(sun, target.length)) {
-		if (unlink(sun->sun_path) < 0) {
-			*ret_step = "removing the stale socket file";
-			return -errno;
-		}
-		fd = bind_target_socket(rule, &target, ret_step);
-	}
-	if (fd < 0 || is_abstract)
+	if (address->host[0] == '@')
+		return bind_target_socket(rule, &target, ret_step);
+	fd = bind_path(sock, sun, target.length, ret_step);
+	if (fd < 0)
 		return fd;
-	rc = note_unix_file(sock, sun->sun_path);
-	if (rc < 0)
-		(void)unlink(sun->sun_path);
-	else
-		rc = set_unix_owner(sun->sun_path, rule, ret_step);
+	rc = set_unix_owner(&sock->file, rule, ret_step);
 	if (rc < 0) {
 		fd_close(&fd);
 		return rc;
@@ -450,6 +430,7 @@ listen_socket_open(const struct conf_listener *rule, const struct address *addre
 		goto fail;
 	sock->magic = LISTEN_SOCKET_MAGIC;
 	sock->fd = -1;
+	sock->file.fd = -1;
 	sock->key = mem_strdup(address->text);
 	if (sock->key == NULL)
 		goto fail;
@@ -479,7 +460,6 @@ void
 listen_socket_free(struct listen_socket **holder)
 {
 	struct listen_socket *sock = *holder;
-	struct stat st;
 
 	*holder = NULL;
 	if (sock == NULL)
@@ -488,14 +468,32 @@ listen_socket_free(struct listen_socket **holder)
 	CP_ASSERT(!list_is_linked(&sock->acceptor_link));
 	list_remove(&sock->link);
 	/* The file first: who finds it must not find nobody behind it. */
-	if (sock->unix_path != NULL && lstat(sock->unix_path, &st) == 0 && st.st_dev == sock->unix_dev &&
-		st.st_ino == sock->unix_ino)
-		(void)unlink(sock->unix_path);
+	socket_file_remove(&sock->file);
 	fd_close(&sock->fd);
 	sock->magic = 0;
-	mem_free(sock->unix_path);
 	mem_free(sock->key);
 	mem_free(sock);
+}
+
+int
+listen_socket_look(const struct listen_socket *sock, const struct conf_listener *rule, struct errmsg *err)
+{
+	CP_CHECK_MAGIC(sock, LISTEN_SOCKET_MAGIC);
+	if (sock->file.path == NULL)
+		return 1;
+	switch (socket_file_look(&sock->file)) {
+	case SOCKET_FILE_OURS:
+		return 1;
+	case SOCKET_FILE_GONE:
+		return 0;
+	case SOCKET_FILE_FOREIGN:
+		break;
+	}
+	errmsg_set(err,
+		"listener '%s': the file of its socket %s was replaced by %s; that is left alone: move it away, and "
+		"reload",
+		rule->name, sock->key, socket_file_describe(sock->file.path));
+	return -EEXIST;
 }
 
 int
@@ -506,8 +504,8 @@ listen_socket_apply(struct listen_socket *sock, const struct conf_listener *rule
 
 	CP_CHECK_MAGIC(sock, LISTEN_SOCKET_MAGIC);
 	rc = set_live_options(sock->fd, rule, sock->is_tcp, &step);
-	if (rc == 0 && sock->unix_path != NULL)
-		rc = set_unix_owner(sock->unix_path, rule, &step);
+	if (rc == 0 && sock->file.path != NULL)
+		rc = set_unix_owner(&sock->file, rule, &step);
 	if (rc == 0 && listen(sock->fd, (int)rule->backlog) < 0) {
 		step = "backlog";
 		rc = -errno;

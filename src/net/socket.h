@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/defs.h"
 #include "base/list.h"
 #include "engine/loop.h"
 #include "engine/timer.h"
+#include "net/socket_file.h"
 
 struct acceptor;
 struct address;
@@ -53,9 +53,8 @@ struct listen_socket {
 	bool is_inherited; /* from systemd: the file of a Unix socket is not ours to remove */
 	struct sockaddr_storage bound; /* what it was bound to, with the port that the kernel chose */
 	socklen_t bound_length;
-	char *unix_path;   /* to be removed at the end, if it is still the file that we made; NULL: none */
-	dev_t unix_dev;
-	ino_t unix_ino;
+	bool is_orphan;          /* its file was removed, another socket has its address: its backlog is served */
+	struct socket_file file; /* of a Unix socket that we bound; none for any other */
 };
 
 /*
@@ -69,6 +68,13 @@ CP_MUST_CHECK struct listen_socket *listen_socket_open(const struct conf_listene
  * holder.
  */
 void listen_socket_free(struct listen_socket **socket);
+
+/*
+ * For a socket that a reload keeps: can clients still come to it? 1: yes. 0: its file was removed, another one is to be
+ * opened in its place. -EEXIST: something else is where its file was, and err says what and what to do.
+ */
+CP_MUST_CHECK int listen_socket_look(
+	const struct listen_socket *socket, const struct conf_listener *rule, struct errmsg *err);
 
 /*
  * Sets on the live socket what rule says and a live socket can take. 0, or -errno with err naming the option; what was

@@ -6,6 +6,7 @@ FUNC_TESTS = \
 	tests/func/net-01-binding.py \
 	tests/func/net-02-admission.py \
 	tests/func/net-03-emfile.py \
+	tests/func/net-04-unix-paths.py \
 	tests/func/pool-01-queue.py \
 	tests/func/pool-02-spread.py \
 	tests/func/pool-03-classic.py \

@@ -27,6 +27,8 @@
 #include "net/socket.h"
 #include "pool/worker.h"
 
+#define NOBODY 65534
+
 typedef void *thread_fn(void *arg);
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, thread_fn *fn, void *arg);
@@ -200,12 +202,22 @@ START_TEST(connections_keep_the_config_that_they_came_under)
 }
 END_TEST
 
-START_TEST(option_that_a_live_socket_refuses_is_a_warning)
+START_TEST(file_that_was_removed_is_made_again)
 {
+	int client;
+
 	daemonrig_apply(DAEMONRIG_ONE);
+	client = daemonrig_connect("$/a.sock");
 	ck_assert_int_eq(unlink(daemonrig_expand("$/a.sock")), 0);
 	daemonrig_apply(DAEMONRIG_ONE);
-	ck_assert(daemonrig_logged("warning: listener 'a': cannot set socket_mode on unix:$/a.sock"));
+	/* It waited in the backlog of the one without a file. */
+	daemonrig_echo_on(client);
+	daemonrig_echo("$/a.sock");
+	fd_close(&client);
+	ck_assert_uint_eq(count_list(&daemonrig.acceptor.sockets), 2);
+	daemonrig_apply(DAEMONRIG_ONE);
+	ck_assert_uint_eq(count_list(&daemonrig.acceptor.sockets), 1);
+	daemonrig_echo("$/a.sock");
 }
 END_TEST
 
@@ -282,6 +294,43 @@ try_generation(struct conf **conf, struct errmsg *err)
 	ck_assert_ptr_null(generation);
 	return rc;
 }
+
+START_TEST(option_that_a_live_socket_refuses_is_a_warning)
+{
+	struct conf *conf;
+	struct errmsg err;
+	int rc;
+
+	if (geteuid() != 0)
+		return;
+	daemonrig_apply(DAEMONRIG_ONE);
+	conf = daemonrig_load("listeners: ( { name = \"a\"; address = \"unix:$/a.sock\"; service = \"echo\"; "
+			      "socket_mode = \"0640\"; } );\n");
+	ck_assert_int_eq(seteuid(NOBODY), 0);
+	rc = try_generation(&conf, &err);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(rc, 0);
+	ck_assert(daemonrig_logged("warning: listener 'a': cannot set socket_mode on unix:$/a.sock"));
+}
+END_TEST
+
+START_TEST(file_that_was_replaced_changes_nothing)
+{
+	struct snapshot before;
+	struct errmsg err;
+	struct conf *conf;
+
+	daemonrig_apply(BEFORE);
+	take_snapshot(&before);
+	ck_assert_int_eq(unlink(daemonrig_expand("$/a.sock")), 0);
+	ck_assert_int_eq(symlink("/dev/null", daemonrig_expand("$/a.sock")), 0);
+	conf = daemonrig_load(AFTER);
+	ck_assert_int_eq(try_generation(&conf, &err), -EEXIST);
+	ck_assert_msg(strstr(err.text, "a.sock was replaced by a symbolic link") != NULL, "%s", err.text);
+	expect_unchanged(&before);
+	ck_assert_int_eq(unlink(daemonrig_expand("$/a.sock")), 0);
+}
+END_TEST
 
 /* From BEFORE to AFTER with the n-th allocation failing. True: it was never reached. */
 static bool
@@ -486,6 +535,8 @@ main(void)
 	tcase_add_test(tcase, connections_of_a_removed_listener_live_on);
 	tcase_add_test(tcase, connections_keep_the_config_that_they_came_under);
 	tcase_add_test(tcase, option_that_a_live_socket_refuses_is_a_warning);
+	tcase_add_test(tcase, file_that_was_removed_is_made_again);
+	tcase_add_test(tcase, file_that_was_replaced_changes_nothing);
 	tcase = daemonrig_case(suite, "failure");
 	tcase_add_test(tcase, no_memory_changes_nothing);
 	tcase_add_test(tcase, no_thread_changes_nothing);

@@ -28,6 +28,10 @@ UNIT_TESTS += tests/unit/net/test_socket
 tests_unit_net_test_socket_SOURCES = tests/unit/net/test_socket.c tests/unit/net/socket_paths.c tests/unit/net/socketrig.c \
 	tests/unit/net/socketrig.h $(NETFIXTURE)
 tests_unit_net_test_socket_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/net/test_socket_file
+tests_unit_net_test_socket_file_SOURCES = tests/unit/net/test_socket_file.c tests/unit/net/socketrig.c \
+	tests/unit/net/socketrig.h $(NETFIXTURE)
+tests_unit_net_test_socket_file_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/net/test_sources
 tests_unit_net_test_sources_SOURCES = tests/unit/net/test_sources.c $(NETFIXTURE)
 tests_unit_net_test_sources_LDADD = $(UNIT_LIBS)

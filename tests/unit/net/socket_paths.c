@@ -27,6 +27,8 @@
 
 #define NOBODY 65534
 
+static struct listen_socket *live_socket;
+
 /* ---- unix: ----------------------------------------------------------------------------------- */
 
 START_TEST(a_path_gets_its_mode_and_is_removed_at_the_end)
@@ -121,7 +123,8 @@ START_TEST(a_file_of_another_kind_is_left_alone)
 
 	ck_assert_int_eq(write(fd, "gold", 4), 4);
 	fd_close(&fd);
-	rig_expect_failure(rig_unix_options("precious", ""), "precious", "what stands there is not a socket");
+	rig_expect_failure(rig_unix_options("precious", ""), "precious",
+		": a regular file: File exists; it is left alone");
 	ck_assert_int_eq(lstat(fixture_path("precious"), &st), 0);
 	ck_assert(S_ISREG(st.st_mode));
 	ck_assert_int_eq(st.st_size, 4);
@@ -136,7 +139,8 @@ START_TEST(a_link_is_left_alone_whatever_it_points_to)
 	fd_close(&fd);
 	snprintf(link_path, sizeof(link_path), "%s", fixture_path("x.sock"));
 	ck_assert_int_eq(symlink("y.sock", link_path), 0);
-	rig_expect_failure(rig_unix_options("x.sock", ""), "x.sock", "what stands there is not a socket");
+	rig_expect_failure(rig_unix_options("x.sock", ""), "x.sock",
+		": a symbolic link: File exists; it is left alone");
 	ck_assert(rig_exists(fixture_path("x.sock")));
 	ck_assert(rig_exists(fixture_path("y.sock")));
 }
@@ -156,6 +160,45 @@ START_TEST(only_the_file_that_it_made_is_removed)
 }
 END_TEST
 
+/* A file, and a link to it, in the place of a live socket's file. */
+static void
+expect_untouched_by_apply(const char *name)
+{
+	struct stat before;
+	struct stat after;
+
+	ck_assert_int_eq(lstat(fixture_path(name), &before), 0);
+	ck_assert_int_eq(listen_socket_apply(live_socket, rig_conf->listeners[0], &rig_err), 0);
+	ck_assert_int_eq(lstat(fixture_path(name), &after), 0);
+	ck_assert_uint_eq(before.st_mode, after.st_mode);
+	ck_assert_uint_eq(before.st_uid, after.st_uid);
+}
+
+START_TEST(what_replaced_its_file_is_not_changed)
+{
+	int fd;
+	char link_path[128];
+
+	live_socket = rig_open_good(rig_unix_options("x.sock", "socket_mode = \"0666\";"));
+	ck_assert_int_eq(listen_socket_look(live_socket, rig_conf->listeners[0], &rig_err), 1);
+	snprintf(link_path, sizeof(link_path), "%s", fixture_path("x.sock"));
+	ck_assert_int_eq(rename(link_path, fixture_path("moved")), 0);
+	ck_assert_int_eq(listen_socket_look(live_socket, rig_conf->listeners[0], &rig_err), 0);
+	fd = open(fixture_path("precious"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd_close(&fd);
+	ck_assert_int_eq(symlink("precious", link_path), 0);
+	expect_untouched_by_apply("precious");
+	ck_assert_int_eq(listen_socket_look(live_socket, rig_conf->listeners[0], &rig_err), -EEXIST);
+	ck_assert_msg(strstr(rig_err.text, "x.sock was replaced by a symbolic link; that is left alone") != NULL, "%s",
+		rig_err.text);
+	ck_assert_int_eq(unlink(link_path), 0);
+	ck_assert_int_eq(rename(fixture_path("precious"), link_path), 0);
+	expect_untouched_by_apply("x.sock");
+	listen_socket_free(&live_socket);
+	ck_assert(rig_exists(link_path));
+}
+END_TEST
+
 START_TEST(an_abstract_name_needs_no_file)
 {
 	struct listen_socket *socket;
@@ -163,7 +206,7 @@ START_TEST(an_abstract_name_needs_no_file)
 
 	snprintf(options, sizeof(options), "address = \"unix:@connpoold%s\";", name);
 	socket = rig_open_good(options);
-	ck_assert_ptr_null(socket->unix_path);
+	ck_assert_ptr_null(socket->file.path);
 	ck_assert_int_eq(rig_option(socket->fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
 	rig_expect_failure(options, name, "Address already in use");
 	listen_socket_free(&socket);
@@ -283,6 +326,7 @@ rig_add_paths(Suite *suite)
 	tcase_add_test(tc, a_file_of_another_kind_is_left_alone);
 	tcase_add_test(tc, a_link_is_left_alone_whatever_it_points_to);
 	tcase_add_test(tc, only_the_file_that_it_made_is_removed);
+	tcase_add_test(tc, what_replaced_its_file_is_not_changed);
 	tcase_add_test(tc, an_abstract_name_needs_no_file);
 	tc = rig_case(suite, "systemd");
 	tcase_add_test(tc, sockets_from_systemd_are_taken_by_name_one_after_another);
