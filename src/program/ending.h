@@ -28,8 +28,8 @@ struct ending {
 /* For one run of program, before it is started on loop. */
 void ending_init(struct ending *ending, struct program *program, struct loop *loop);
 /*
- * SIGTERM now, SIGKILL after patience_ms. When it was told already: no other SIGTERM, and SIGKILL at the earlier of both
- * times. It must run.
+ * SIGTERM now, SIGKILL after patience_ms. When it was told already: no other SIGTERM, and SIGKILL at the earlier of
+ * both times. It must run.
  */
 void ending_begin(struct ending *ending, uint64_t patience_ms);
 /* SIGKILL now. It must run. */
