@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/capability.h"
 #include "base/errmsg.h"
 #include "base/fdutil.h"
@@ -92,6 +93,17 @@ helper_stack_bytes(const struct conf *conf)
 	return 0;
 }
 
+/* Of Unix sockets with a file, which has a descriptor too. */
+static uint64_t
+count_paths(const struct option_addresses *addresses)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < addresses->count; i++)
+		count += addresses->items[i].kind == ADDRESS_UNIX && addresses->items[i].host[0] != '@';
+	return count;
+}
+
 static struct bound
 compute_bound(const struct conf *conf)
 {
@@ -119,7 +131,8 @@ compute_bound(const struct conf *conf)
 	bound.queued = smaller(bound.queued, conf->daemon.max_connections - bound.connections);
 	/* A module has one as long as it is loaded. */
 	for (size_t i = 0; i < conf->listener_count; i++)
-		bound.descriptors += conf->listeners[i]->addresses.count + (is_module(conf->listeners[i]) ? 1 : 0);
+		bound.descriptors += conf->listeners[i]->addresses.count + count_paths(&conf->listeners[i]->addresses) +
+				     (is_module(conf->listeners[i]) ? 1 : 0);
 	bound.descriptors += bound.connections + bound.relayed + bound.queued + count_ready_connections(conf);
 	bound.memory_bytes = helper_stack_bytes(conf) + bound.connections * (sizeof(struct session) + stack_bytes) +
 			     bound.queued * sizeof(struct accepted) +
