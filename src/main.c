@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/fault.h"
+#include "base/fault_exit.h"
 #include "base/fdutil.h"
 #include "daemon/daemon.h"
 #include "daemon/inspect.h"
@@ -106,14 +108,11 @@ serve(const struct command *command)
 	return exit_code == DAEMON_EXIT_OK ? daemon_run(command->conf_path) : exit_code;
 }
 
-int
-main(int argc, char **argv)
+static int
+run(int argc, char **argv)
 {
-	struct command command;
+	struct command command = parse_command(argc, argv);
 
-	if (fd_hold_standard() < 0)
-		return DAEMON_EXIT_FAILURE;
-	command = parse_command(argc, argv);
 	switch (command.action) {
 	case ACTION_SERVE:
 		return serve(&command);
@@ -134,4 +133,18 @@ main(int argc, char **argv)
 	}
 	fputs("Try 'connpoold --help'.\n", stderr);
 	return DAEMON_EXIT_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	int exit_code;
+
+	/* Also for --check, which runs what modules do when they are loaded. */
+	if (fd_hold_standard() < 0 || fault_install("connpoold") < 0 || fault_thread_init() < 0)
+		return DAEMON_EXIT_FAILURE;
+	fault_watch_exit("connpoold");
+	exit_code = run(argc, argv);
+	fault_expect_exit();
+	return exit_code;
 }

@@ -18,7 +18,12 @@ running_begin(const char *listener, const char *service, const char *function)
 	struct running before = running;
 
 	running = (struct running){
-		.listener = listener, .service = service, .function = function, .place = RUNNING_ELSEWHERE};
+		.listener = listener,
+		.service = service,
+		.function = function,
+		.occasion = before.occasion,
+		.place = RUNNING_ELSEWHERE,
+	};
 	return before;
 }
 
@@ -79,10 +84,12 @@ running_describe(const struct running *what, char text[RUNNING_TEXT_MAX])
 	text[0] = '\0';
 	add_name(&words, "listener '", what->listener, "'");
 	add_name(&words, "service '", what->service, "'");
+	add_name(&words, "module '", what->module, "'");
 	if (what->connection != 0)
 		add_name(&words, "connection ", format_number(what->connection, digits), "");
 	add_name(&words, "in ", what->function, "()");
 	add_name(&words, "last call ", what->call, "()");
+	add_name(&words, "during ", what->occasion, "");
 	return words.used;
 }
 

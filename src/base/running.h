@@ -21,10 +21,12 @@ enum running_place {
 struct running {
 	const void *task;     /* the session; NULL: none */
 	uint64_t connection;  /* its number; 0: none */
-	const char *listener; /* NULL: unknown, as with the next three */
+	const char *listener; /* NULL: unknown, as with the next ones */
 	const char *service;
+	const char *module;   /* the file that it is in */
 	const char *function; /* of the handler: "serve", "configure", … */
 	const char *call;     /* the call that it made last: "cp_recv", …; it may have returned */
+	const char *occasion; /* on the main thread: "a reload", "the start" */
 	enum running_place place;
 };
 
@@ -38,8 +40,8 @@ void running_end(const struct running *before);
 #define RUNNING_TEXT_MAX 512
 
 /*
- * "listener 'web', service 'kv', connection 7, in serve(), last call cp_recv()": what is known of it. Cut to fit,
- * ends with a NUL; returns the length. Async-signal-safe.
+ * "listener 'web', service 'kv', module 'kv.so', connection 7, in serve(), last call cp_recv()": what is known
+ * of it. Cut to fit, ends with a NUL; returns the length. Async-signal-safe.
  */
 size_t running_describe(const struct running *running, char text[RUNNING_TEXT_MAX]);
 

@@ -330,8 +330,6 @@ open_engine(struct daemon *daemon)
 	if (rc == 0)
 		rc = open_signals(daemon);
 	if (rc == 0)
-		rc = fiber_install_fault_handler();
-	if (rc == 0)
 		rc = acceptor_init(&daemon->acceptor, &daemon->loop, &acceptor_sink, &daemon->totals);
 	if (rc == 0)
 		rc = spawner_watch(&daemon->loop);
@@ -414,6 +412,7 @@ daemon_run(const char *conf_path)
 		.worker_ended = on_worker_ended,
 		.arg = &daemon};
 	daemon.deadline.fn = on_deadline;
+	fiber_explain_faults();
 	list_init(&daemon.listeners);
 	list_init(&daemon.pools);
 	list_init(&daemon.closing_pools);

@@ -10,6 +10,7 @@
 
 #include "base/errmsg.h"
 #include "base/log.h"
+#include "base/running.h"
 #include "base/systemd.h"
 #include "conf/conf.h"
 #include "conf/diff.h"
@@ -54,11 +55,13 @@ start_generation(struct generation *generation, const struct conf *conf, struct 
 int
 reload_start(struct daemon *daemon)
 {
-	struct conf *conf = load(daemon);
-	const struct conf *loaded = conf;
+	const struct conf *loaded;
+	struct conf *conf;
 	struct generation *generation;
 	struct errmsg err = {"no memory"};
 
+	running.occasion = "the start";
+	loaded = conf = load(daemon);
 	if (conf == NULL)
 		return DAEMON_EXIT_CONFIG;
 	log_configure((enum log_target)conf->log.target, (enum log_level)conf->log.level);
@@ -73,6 +76,7 @@ reload_start(struct daemon *daemon)
 	}
 	generation_commit(&generation);
 	spawner_commit();
+	running.occasion = NULL;
 	return DAEMON_EXIT_OK;
 }
 
@@ -125,6 +129,7 @@ reload_run(struct daemon *daemon)
 	struct conf *before = conf_ref(daemon->conf);
 	struct conf *conf;
 
+	running.occasion = "a reload";
 	systemd_notify_reloading();
 	/* Reading files takes a descriptor, and there may be none. */
 	acceptor_release_reserve(&daemon->acceptor);
@@ -141,5 +146,6 @@ reload_run(struct daemon *daemon)
 	}
 	acceptor_take_reserve(&daemon->acceptor);
 	conf_unref(&before);
+	running.occasion = NULL;
 	systemd_notify_ready(daemon->status);
 }

@@ -6,7 +6,7 @@
  * the other and never returns. makecontext(3) is used once, to get onto a new stack; from then on both sides only save
  * their registers (sigsetjmp without the signal mask) and jump to the other's.
  *
- * On worker threads; everything that a switch needs is the thread's own. on_fault() is the one signal handler there is.
+ * On worker threads; everything that a switch needs is the thread's own.
  */
 
 /*
@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,14 +28,13 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "engine/sanitize.h"
 #include "engine/stack.h"
 
 #define FIBER_MAGIC 0x46696272u
 #define FIBER_POOL_MAGIC 0x46705f6cu
-
-#define SIGNAL_STACK_BYTES 65536
 
 /*
  * Stacks begin at pages, and what all of them use most would fall into the same few sets of the cache: with a thousand
@@ -77,11 +75,6 @@ struct fiber_pool {
 
 static _Thread_local struct context thread_context;
 static _Thread_local struct fiber *current;
-static _Thread_local struct stack signal_stack;
-static _Thread_local stack_t earlier_signal_stack;
-
-static const int fault_signals[] = { SIGSEGV, SIGBUS };
-static struct sigaction earlier_actions[CP_COUNT(fault_signals)];
 
 /* ---- switching -------------------------------------------------------------- */
 
@@ -345,67 +338,19 @@ fiber_pool_idle(const struct fiber_pool *pool)
 
 /* ---- faults ------------------------------------------------------------------- */
 
-/* Async-signal-safe calls only. Runs on the thread's signal stack: the fiber's own is full. */
+/* On the thread's signal stack: the fiber's own is full. */
 static void
-on_fault(int signo, siginfo_t *info, void *context)
+explain_fault(uintptr_t address, uintptr_t stack_pointer)
 {
-	const int error = errno;
-	/* The kernel's own; 0 and below are signals that somebody sent. */
-	const bool is_fault = info->si_code > 0;
-
-	(void)context;
-	if (is_fault && current != NULL && stack_guard_contains(&current->stack, info->si_addr))
+	if (current == NULL)
+		return;
+	if (stack_guard_contains(&current->stack, (const void *)address) ||
+		stack_is_overrun_by(&current->stack, stack_pointer))
 		write_overflow_text(current->pool);
-	/* Returning repeats the fault, under whatever was in force before; a sent signal has to be sent again. */
-	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
-		if (fault_signals[i] == signo)
-			(void)sigaction(signo, &earlier_actions[i], NULL);
-	}
-	if (!is_fault)
-		(void)raise(signo);
-	errno = error;
-}
-
-int
-fiber_install_fault_handler(void)
-{
-	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-
-	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
-		struct sigaction earlier;
-
-		if (sigaction(fault_signals[i], &action, &earlier) != 0)
-			return -errno;
-		/* Installed twice, it would restore itself, and the fault would repeat for ever. */
-		if (!(earlier.sa_flags & SA_SIGINFO) || earlier.sa_sigaction != on_fault)
-			earlier_actions[i] = earlier;
-	}
-	return 0;
-}
-
-int
-fiber_thread_init(void)
-{
-	stack_t wanted = { .ss_size = SIGNAL_STACK_BYTES };
-	int error = stack_open(&signal_stack, SIGNAL_STACK_BYTES);
-
-	if (error != 0)
-		return error;
-	wanted.ss_sp = signal_stack.base;
-	if (sigaltstack(&wanted, &earlier_signal_stack) != 0) {
-		error = -errno;
-		stack_close(&signal_stack);
-	}
-	return error;
 }
 
 void
-fiber_thread_fini(void)
+fiber_explain_faults(void)
 {
-	if (signal_stack.mapping == NULL)
-		return;
-	/* ASan's, maybe, which it takes down itself when the thread ends. */
-	CP_ASSERT(sigaltstack(&earlier_signal_stack, NULL) == 0);
-	stack_close(&signal_stack);
+	fault_set_explainer(explain_fault);
 }

@@ -48,13 +48,7 @@ void fiber_pool_trim(struct fiber_pool *pool, unsigned keep_now);
 unsigned fiber_pool_busy(const struct fiber_pool *pool);
 unsigned fiber_pool_idle(const struct fiber_pool *pool);
 
-/*
- * A stack overflow touches the guard: the handler for SIGSEGV and SIGBUS (installed here, once a process; the one
- * signal handler there is, because no signalfd can receive a fault) writes one line that names the label, then lets
- * the fault take its course. Each thread that runs fibers needs an alternate signal stack: fiber_thread_init/fini.
- */
-CP_MUST_CHECK int fiber_install_fault_handler(void);
-CP_MUST_CHECK int fiber_thread_init(void);
-void fiber_thread_fini(void);
+/* Once a process: from now on base/fault writes, of a stack overflow, also a line that names the label. */
+void fiber_explain_faults(void);
 
 #endif

@@ -27,6 +27,7 @@ struct route_state {
 	/* With owner, or with data when that is NULL. Any thread, after the last connection has ended. */
 	void (*release)(void *data);
 	void *owner; /* what data belongs to: binding.h */
+	const char *module; /* the file that the handler is in, in the config; NULL: built in */
 };
 
 #define ROUTE_MAGIC 0x726f7574

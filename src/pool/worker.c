@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/errmsg.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "pool/pool.h"
@@ -249,14 +250,14 @@ worker_main(void *arg)
 
 	snprintf(name, sizeof(name), "cp-w%02u-%.7s", worker->number, pool->name);
 	(void)pthread_setname_np(pthread_self(), name);
-	if (fiber_thread_init() < 0)
+	if (fault_thread_init() < 0)
 		log_warning(LOG_EVENT_NONE,
 			"pool '%s': worker %u: no memory for a signal stack; a stack overflow will not be explained",
 			pool->name, worker->number);
 	worker_run(worker);
 	/* Fibers are this thread's: they are freed where they ran. */
 	fiber_pool_free(&worker->sched.fibers);
-	fiber_thread_fini();
+	fault_thread_fini();
 	log_thread_end();
 	atomic_store(&worker->ended, true);
 	pool->owner->worker_ended(pool->owner->arg);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fdutil.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -344,6 +345,7 @@ leave_daemon(struct keeper *keeper)
 	(void)prctl(PR_SET_NAME, "cp-keeper");
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigfillset(&all);
+	fault_unblock(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 	if (null_fd >= 0) {
 		(void)dup2(null_fd, 0);
@@ -395,6 +397,7 @@ keeper_serve(int daemon_fd, const char *conf_path, const struct conf_service_typ
 	sigset_t child;
 	bool has_daemon = true;
 
+	fault_set_process("connpoold: keeper");
 	list_init(&keeper.children);
 	leave_daemon(&keeper);
 	sigemptyset(&child);

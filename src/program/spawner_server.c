@@ -22,6 +22,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fdutil.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -512,6 +513,8 @@ spawner_serve(int main_fd, const struct cookbook *cookbooks, struct spawner_tabl
 	server = (struct server){.main_fd = main_fd, .cookbooks = cookbooks, .table = table};
 	open_server(&server);
 	launch_init();
+	/* After launch_init(), which leaves no signal but with its default action. */
+	(void)!fault_install("connpoold: spawner");
 	while (server.main_fd >= 0 || !list_is_empty(&server.lines)) {
 		struct epoll_event events[EVENTS_MAX];
 		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, list_is_empty(&server.owing) ? -1 : 0);

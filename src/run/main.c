@@ -15,6 +15,8 @@
 
 #include "base/assert.h"
 #include "base/errmsg.h"
+#include "base/fault.h"
+#include "base/fault_exit.h"
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "run/bridge.h"
@@ -185,6 +187,7 @@ int
 main(int argc, char **argv)
 {
 	struct command command;
+	int exit_code;
 
 	if (fd_hold_standard() < 0)
 		return EXIT_FAILED;
@@ -193,5 +196,10 @@ main(int argc, char **argv)
 		return command.exit_code;
 	log_configure(LOG_TARGET_STDERR, command.level);
 	block_signals();
-	return run(&command);
+	if (fault_install("connpool-run") < 0 || fault_thread_init() < 0)
+		return EXIT_FAILED;
+	fault_watch_exit("connpool-run");
+	exit_code = run(&command);
+	fault_expect_exit();
+	return exit_code;
 }

@@ -159,15 +159,12 @@ open_engine(struct setup *setup, struct errmsg *err)
 	const struct conf_pool *pool = setup->conf->pools[0];
 	int rc = loop_init(&server.sched.loop, NULL, NULL);
 
+	fiber_explain_faults();
 	server.sched.done = on_done;
 	server.route = setup->route;
 	slab_init(&server.sessions, sizeof(struct session));
 	if (rc == 0)
 		rc = watch_signals();
-	if (rc == 0)
-		rc = fiber_install_fault_handler();
-	if (rc == 0)
-		rc = fiber_thread_init();
 	if (rc == 0) {
 		server.sched.fibers = fiber_pool_new(pool->stack_size_bytes, IDLE_FIBERS_KEPT, pool->name);
 		rc = server.sched.fibers != NULL ? 0 : -ENOMEM;
@@ -181,7 +178,6 @@ static void
 close_engine(void)
 {
 	fiber_pool_free(&server.sched.fibers);
-	fiber_thread_fini();
 	relay_pool_fini(&server.sched.relays);
 	fd_close(&server.signal_fd);
 	loop_fini(&server.sched.loop);

@@ -121,6 +121,7 @@ fill_service(struct conf_service *service, const struct setup_wish *wish, struct
 	int rc;
 
 	service->type = module_type();
+	module_map_files();
 	/* Without a config file a relative path begins where we are. */
 	rc = module_extend("", wish->module, &service->group, err);
 	if (rc < 0)

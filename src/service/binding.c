@@ -35,6 +35,7 @@ struct binding {
 	uint32_t magic;
 	const struct cp_handler *handler; /* borrowed: it stays loaded while the route's config lives */
 	char *listener;
+	const char *module; /* borrowed: as the handler */
 	void *data; /* of configure() */
 	bool is_configured;
 	/* Pushed by the workers (release), walked by them (acquire); an entry is never changed. */
@@ -82,6 +83,7 @@ release(void *data)
 
 	log_counters(binding);
 	before = running_begin(binding->listener, handler->name, "worker_end");
+	running.module = binding->module;
 	while (worker != NULL) {
 		struct worker_state *next = worker->next;
 
@@ -114,6 +116,7 @@ configure(struct binding *binding, const void *settings, struct errmsg *err)
 		return 0;
 	binding->data = NULL;
 	before = running_begin(binding->listener, handler->name, "configure");
+	running.module = binding->module;
 	errno = 0;
 	rc = handler->configure(settings, &binding->data, &error);
 	running_end(&before);
@@ -129,8 +132,8 @@ configure(struct binding *binding, const void *settings, struct errmsg *err)
 }
 
 int
-binding_new(const struct cp_handler *handler, const void *settings, const char *listener, struct route_state *ret_state,
-	struct errmsg *err)
+binding_new(const struct cp_handler *handler, const char *module, const void *settings, const char *listener,
+	struct route_state *ret_state, struct errmsg *err)
 {
 	struct binding *binding;
 	unsigned count = 0;
@@ -143,6 +146,7 @@ binding_new(const struct cp_handler *handler, const void *settings, const char *
 		return -ENOMEM;
 	binding->magic = BINDING_MAGIC;
 	binding->handler = handler;
+	binding->module = module;
 	binding->counter_count = count;
 	binding->listener = mem_strdup(listener);
 	if (binding->listener != NULL)

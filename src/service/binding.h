@@ -23,11 +23,12 @@ struct route_state;
 bool binding_is_needed(const struct cp_handler *handler);
 
 /*
- * Configures the handler with settings (borrowed until the release) for the listener of that name. Fills *ret_state,
- * which route_unref() releases. 0; -ENOMEM; -EINVAL: the handler refused, err has its words. Main thread.
+ * Configures the handler with settings (borrowed until the release, as is module, the file that it is in, NULL: none)
+ * for the listener of that name. Fills *ret_state, which route_unref() releases. 0; -ENOMEM; -EINVAL: the
+ * handler refused, err has its words. Main thread.
  */
-CP_MUST_CHECK int binding_new(const struct cp_handler *handler, const void *settings, const char *listener,
-	struct route_state *ret_state, struct errmsg *err);
+CP_MUST_CHECK int binding_new(const struct cp_handler *handler, const char *module, const void *settings,
+	const char *listener, struct route_state *ret_state, struct errmsg *err);
 
 /* Whose state it is; NULL: of a handler that needs no binding. Borrowed while the route is held. */
 const struct binding *binding_of_state(const struct route_state *state);

@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/log.h"
@@ -71,12 +72,17 @@ helper_main(void *arg)
 
 	snprintf(name, sizeof(name), "cp-b%u", (unsigned)(uintptr_t)arg);
 	(void)pthread_setname_np(pthread_self(), name);
+	if (fault_thread_init() < 0)
+		log_warning(LOG_EVENT_NONE, "%s: no memory for a signal stack; a stack overflow will not be explained",
+			name);
 	while (!is_end) {
 		struct blocking_job *job = take_job(&is_end);
 
 		if (job == NULL)
 			continue;
+		running = job->caller;
 		job->fn(job->arg);
+		running = (struct running){0};
 		lock_acquire(&pool.lock);
 		pool.idle++;
 		/* Under the lock, by which blocking_settle() knows that it is over. It never blocks. */
@@ -84,6 +90,7 @@ helper_main(void *arg)
 		lock_release(&pool.lock);
 	}
 	log_thread_end();
+	fault_thread_fini();
 	return NULL;
 }
 
@@ -91,12 +98,10 @@ helper_main(void *arg)
 static void
 block_signals(sigset_t *ret_before)
 {
-	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
 	sigset_t blocked;
 
 	sigfillset(&blocked);
-	for (size_t i = 0; i < CP_COUNT(faults); i++)
-		sigdelset(&blocked, faults[i]);
+	fault_unblock(&blocked);
 	CP_PTHREAD(pthread_sigmask(SIG_SETMASK, &blocked, ret_before));
 }
 

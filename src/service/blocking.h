@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/defs.h"
+#include "base/running.h"
 #include "engine/loop.h"
 
 #define BLOCKING_THREADS_MAX 32u
@@ -29,6 +30,7 @@ struct blocking_job {
 	void (*fn)(void *arg);
 	void *arg;
 	struct loop *loop;
+	struct running caller; /* for whom; its function becomes fn */
 	struct task done; /* runs on the loop's thread once fn has returned; it begins with blocking_settle() */
 };
 

@@ -12,8 +12,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/running.h"
 #include "conf/conf.h"
 #include "connpoold/handler.h"
 #include "service/module_file.h"
@@ -34,7 +36,6 @@
 #define SETTINGS_OFFSET 16
 #define COUNTERS_MAX 256
 #define FLAGS_KNOWN ((unsigned)CP_CLIENT_FIRST | (unsigned)CP_WAKE_AT_DRAIN)
-#define LIBRARY_NAME_MAX 64
 
 _Static_assert(sizeof(struct module_section) <= SETTINGS_OFFSET, "ours comes first");
 _Static_assert(_Alignof(max_align_t) <= SETTINGS_OFFSET, "the settings may begin there");
@@ -44,6 +45,8 @@ struct module {
 	unsigned refs;           /* guarded by modules_lock, as is link */
 	struct list link;        /* in modules */
 	struct module_file file; /* open as long as it is mapped: its number is its name to the loader */
+	char *path;
+	char *name; /* what the loader knows it by */
 	void *library;
 	const struct cp_handler *handler;
 	struct option_group group;
@@ -51,6 +54,7 @@ struct module {
 
 static struct cp_lock modules_lock = LOCK_INITIALIZER(LOCK_MODULES);
 static struct list modules = {&modules, &modules};
+static bool maps_files;
 
 const struct option module_option_rows[] = {
 	OPT_STRING_REQUIRED(struct module_section, path, "path", OPTION_NEW_CONNECTIONS,
@@ -102,11 +106,33 @@ module_of(const struct option_group *group)
 	return module;
 }
 
-/* What the loader knows it by. */
-static void
-library_name(const struct module *module, char name[LIBRARY_NAME_MAX])
+/*
+ * A debugger opens the file of that name, in a process of its own: /proc/self would be a descriptor of the debugger,
+ * and reading that can hang for ever. Where /proc is of another PID namespace, there is only that. Owned; NULL: no
+ * memory.
+ */
+static char *
+new_library_name(const struct module *module)
 {
-	snprintf(name, LIBRARY_NAME_MAX, "/proc/self/fd/%d", module->file.fd);
+	char *name = maps_files ? realpath(module->path, NULL) : NULL;
+
+	if (name == NULL)
+		name = mem_printf("/proc/%d/fd/%d", (int)getpid(), module->file.fd);
+	if (name != NULL && access(name, F_OK) != 0) {
+		mem_free(name);
+		name = mem_printf("/proc/self/fd/%d", module->file.fd);
+	}
+	return name;
+}
+
+/* Constructors and destructors of the library run on this thread. */
+static struct running
+begin_loader(const struct module *module, const char *function)
+{
+	struct running before = running_begin(NULL, NULL, function);
+
+	running.module = module->path;
+	return before;
 }
 
 /* ---- its life ---------------------------------------------------------------------------- */
@@ -119,12 +145,13 @@ library_name(const struct module *module, char name[LIBRARY_NAME_MAX])
 static void
 unmap_library(struct module *module)
 {
-	char name[LIBRARY_NAME_MAX];
+	struct running before;
 	void *kept;
 
+	before = begin_loader(module, "dlclose");
 	dlclose(module->library);
-	library_name(module, name);
-	kept = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
+	running_end(&before);
+	kept = dlopen(module->name, RTLD_LAZY | RTLD_NOLOAD);
 	if (kept == NULL)
 		return;
 	dlclose(kept);
@@ -148,6 +175,8 @@ module_free(struct module **holder)
 	module_options_free(&module->group);
 	module_file_close(&module->file);
 	module->magic = 0;
+	mem_free(module->name);
+	mem_free(module->path);
 	mem_free(module);
 }
 
@@ -224,13 +253,14 @@ loader_words(const char *name)
 static int
 map_library(struct module *module, struct errmsg *err)
 {
-	char name[LIBRARY_NAME_MAX];
+	struct running before;
 
-	library_name(module, name);
+	before = begin_loader(module, "dlopen");
 	/* All symbols now: one that is missing must not show when the first client comes. */
-	module->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	module->library = dlopen(module->name, RTLD_NOW | RTLD_LOCAL);
+	running_end(&before);
 	if (module->library == NULL) {
-		errmsg_set(err, "cannot load it: %s", loader_words(name));
+		errmsg_set(err, "cannot load it: %s", loader_words(module->name));
 		return -EINVAL;
 	}
 	module->handler = dlsym(module->library, SYMBOL);
@@ -322,9 +352,9 @@ module_load(struct module *module, struct errmsg *err)
 	return 0;
 }
 
-/* Takes the file. */
+/* Takes the file; copies the path. */
 static int
-module_new(struct module_file *file, struct module **ret_module, struct errmsg *err)
+module_new(struct module_file *file, const char *path, struct module **ret_module, struct errmsg *err)
 {
 	struct module *module = mem_zalloc(sizeof(*module));
 	int rc = -ENOMEM;
@@ -337,7 +367,10 @@ module_new(struct module_file *file, struct module **ret_module, struct errmsg *
 	module->refs = 1;
 	module->file = *file;
 	file->fd = -1;
-	rc = module_load(module, err);
+	module->path = mem_strdup(path);
+	module->name = module->path != NULL ? new_library_name(module) : NULL;
+	if (module->name != NULL)
+		rc = module_load(module, err);
 	if (rc < 0) {
 		module_free(&module);
 		return rc;
@@ -347,6 +380,12 @@ module_new(struct module_file *file, struct module **ret_module, struct errmsg *
 	lock_release(&modules_lock);
 	*ret_module = module;
 	return 0;
+}
+
+void
+module_map_files(void)
+{
+	maps_files = true;
 }
 
 /* ---- finding -------------------------------------------------------------------------------- */
@@ -408,7 +447,7 @@ module_extend(const char *conf_path, const char *value, const struct option_grou
 		if (module != NULL)
 			module_file_close(&file);
 		else
-			rc = module_new(&file, &module, err);
+			rc = module_new(&file, path, &module, err);
 	}
 	if (rc == -ENOENT && value[0] != '/')
 		say_where_else(err);
@@ -432,4 +471,10 @@ const void *
 module_settings(const struct conf_service *service)
 {
 	return (const char *)service->options + SETTINGS_OFFSET;
+}
+
+const char *
+module_path(const struct conf_service *service)
+{
+	return module_of(service->group)->path;
 }

@@ -24,6 +24,12 @@ struct module_section {
 	char *path; /* as written */
 };
 
+/*
+ * From now on maps the files themselves in place of copies, by their names: every debugger finds their symbols. For a
+ * program that does not reload; whoever overwrites one of the files, crashes it.
+ */
+void module_map_files(void);
+
 /* As conf_service_type has them; value is the path. */
 CP_MUST_CHECK int module_extend(
 	const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err);
@@ -32,5 +38,7 @@ void module_retract(const struct option_group **group);
 /* Of a service that was read without errors: valid while its config is. Any thread. */
 const struct cp_handler *module_handler(const struct conf_service *service);
 const void *module_settings(const struct conf_service *service);
+/* The file that it was loaded from. */
+const char *module_path(const struct conf_service *service);
 
 #endif

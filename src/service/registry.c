@@ -148,6 +148,8 @@ registry_bind(struct conf *conf, const struct conf_listener *rule, struct upstre
 	const struct conf_service *service = &rule->service;
 	const struct cp_handler *handler = registry_handler(service);
 	const void *settings = service->options;
+	const char *module = NULL;
+	int rc = 0;
 
 	*ret_state = (struct route_state){0};
 	if (handler == &proxy_handler)
@@ -158,11 +160,14 @@ registry_bind(struct conf *conf, const struct conf_listener *rule, struct upstre
 		*ret_state = (struct route_state){.data = verdict_join(verdicts, conf, rule), .release = leave_verdict};
 		return ret_state->data != NULL ? 0 : -ENOMEM;
 	}
-	if (!binding_is_needed(handler))
-		return 0;
-	if (service->group != &service->type->group)
+	if (service->group != &service->type->group) {
 		settings = module_settings(service);
-	return binding_new(handler, settings, rule->name, ret_state, err);
+		module = module_path(service);
+	}
+	if (binding_is_needed(handler))
+		rc = binding_new(handler, module, settings, rule->name, ret_state, err);
+	ret_state->module = module;
+	return rc;
 }
 
 uint64_t

@@ -191,9 +191,8 @@ after_serve(struct session *session)
 	}
 }
 
-/* This thread runs the handler's code from here on, until leave_handler(). */
-static void
-enter_handler(const struct session *session)
+void
+session_enter_handler(const struct session *session, const char *function, enum running_place place)
 {
 	const struct route *route = session->conn.from.route;
 
@@ -202,13 +201,14 @@ enter_handler(const struct session *session)
 		.connection = session->conn.from.id,
 		.listener = route->listener->name,
 		.service = conf_service_name(&route->rule->service),
-		.function = "serve",
-		.place = RUNNING_FIBER,
+		.module = route->state.module,
+		.function = function,
+		.place = place,
 	};
 }
 
-static void
-leave_handler(void)
+void
+session_leave_handler(void)
 {
 	running = (struct running){0};
 }
@@ -246,12 +246,12 @@ session_run(struct session *session)
 	session_set_state(session, SESSION_RUNNING);
 	session->budget = BUDGET_CALLS;
 	sched_enter(sched, session->conn.from.id, session->conn.from.route->listener->number);
-	enter_handler(session);
+	session_enter_handler(session, "serve", RUNNING_FIBER);
 	if (session->fiber != NULL)
 		rc = fiber_resume(session->fiber);
 	else
 		rc = fiber_run(sched->fibers, serve_on_fiber, session, &session->fiber);
-	leave_handler();
+	session_leave_handler();
 	sched_leave(sched);
 	if (rc < 0)
 		session_fail(session, "no memory for a stack", -rc);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "base/running.h"
 #include "service/blocking.h"
 
 /* On the stack of the fiber. */
@@ -52,6 +53,11 @@ cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 
 	if (session_take_turn(session) < 0)
 		return -1;
+	call.job.caller = running;
+	call.job.caller.task = NULL;
+	call.job.caller.function = "cp_blocking";
+	call.job.caller.call = NULL;
+	call.job.caller.place = RUNNING_ELSEWHERE;
 	/* Beforehand: once the job is under way, nothing may go wrong any more. */
 	rc = session_watch(session, false);
 	if (rc == 0)

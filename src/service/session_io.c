@@ -293,7 +293,9 @@ end_wakes(void *arg)
 {
 	struct session *session = arg;
 
+	session_enter_handler(session, "cp_at_end", RUNNING_ELSEWHERE);
 	session->at_end(session->at_end_arg);
+	session_leave_handler();
 	if (atomic_load(&session->wake_used))
 		loop_unpost(&session->sched->loop, &session->wake);
 }

@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "base/defs.h"
+#include "base/running.h"
 #include "conf/conf.h"
 #include "net/route.h"
 #include "service/session.h"
@@ -98,6 +99,9 @@ session_lifetime_ms(const struct session *session)
 
 /* The one mover of states. */
 void session_set_state(struct session *session, enum session_state state);
+/* This thread runs the handler's code, that function of it, from here on. */
+void session_enter_handler(const struct session *session, const char *function, enum running_place place);
+void session_leave_handler(void);
 /* Sets the timer for the nearest deadline, unless it is set for an earlier one. */
 void session_arm_timer(struct session *session);
 /* Puts the client's descriptor under watch: for its input, with_output: and for when it takes more. 0 or -errno. */

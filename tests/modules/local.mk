@@ -13,6 +13,9 @@ TEST_MODULES = \
 	tests/modules/broken-table.so \
 	tests/modules/broken-undefined.so \
 	tests/modules/broken-worker.so \
+	tests/modules/crash.so \
+	tests/modules/crash-at-load.so \
+	tests/modules/crash-unprobed.so \
 	tests/modules/example.so \
 	tests/modules/kept-one.so \
 	tests/modules/kept-two.so \
@@ -20,7 +23,7 @@ TEST_MODULES = \
 	tests/modules/probe-two.so \
 	tests/modules/rude.so \
 	tests/modules/sharer.so
-EXTRA_DIST += tests/modules/broken.c tests/modules/plusplus.cc tests/modules/probe.c tests/modules/rude.c \
+EXTRA_DIST += tests/modules/broken.c tests/modules/crash.c tests/modules/plusplus.cc tests/modules/probe.c tests/modules/rude.c \
 	tests/modules/sharer.c
 CLEANFILES += $(TEST_MODULES) tests/modules/example.c
 
@@ -42,6 +45,13 @@ tests/modules/rude.so: tests/modules/rude.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -o $@ $(top_srcdir)/tests/modules/rude.c
 tests/modules/sharer.so: tests/modules/sharer.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -o $@ $(top_srcdir)/tests/modules/sharer.c
+# Without optimisation, so that each function is one and no frame goes for nothing.
+tests/modules/crash.so: tests/modules/crash.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -UNDEBUG -o $@ $(top_srcdir)/tests/modules/crash.c
+tests/modules/crash-at-load.so: tests/modules/crash.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -DCRASH_AT_LOAD -o $@ $(top_srcdir)/tests/modules/crash.c
+tests/modules/crash-unprobed.so: tests/modules/crash.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -fno-stack-clash-protection -o $@ $(top_srcdir)/tests/modules/crash.c
 tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -DFAULT_ABI -o $@ $(top_srcdir)/tests/modules/broken.c
 tests/modules/broken-counters.so: tests/modules/broken.c $(HANDLER_H)

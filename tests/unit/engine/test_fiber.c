@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/defs.h"
+#include "base/fault.h"
 #include "base/mem.h"
 #include "engine/fiber.h"
 #include "engine/stack.h"
@@ -155,7 +156,7 @@ use_a_pool_of_ones_own(void *succeeded)
 	struct fiber_pool *own = fiber_pool_new(STACK_BYTES, KEEP, "own");
 	struct stepper steppers[8];
 
-	if (own == NULL || fiber_thread_init() != 0)
+	if (own == NULL || fault_thread_init() != 0)
 		return NULL;
 	for (unsigned i = 0; i < CP_COUNT(steppers); i++) {
 		steppers[i] = (struct stepper){ .steps = 50 };
@@ -168,7 +169,7 @@ use_a_pool_of_ones_own(void *succeeded)
 				return NULL;
 		}
 	}
-	fiber_thread_fini();
+	fault_thread_fini();
 	fiber_pool_free(&own);
 	*(bool *)succeeded = true;
 	return NULL;
@@ -299,8 +300,8 @@ START_TEST(no_memory_for_a_pool_is_null)
 		ck_assert_ptr_null(fiber_pool_new(STACK_BYTES, KEEP, "none"));
 	}
 	mem_fail_after(1);
-	ck_assert_int_eq(fiber_thread_init(), -ENOMEM);
-	fiber_thread_fini();
+	ck_assert_int_eq(fault_thread_init(), -ENOMEM);
+	fault_thread_fini();
 }
 END_TEST
 
@@ -331,9 +332,8 @@ run_in_child(fiber_fn *fn, struct end *ret_end)
 	if (child == 0) {
 		(void)setrlimit(RLIMIT_CORE, &no_core);
 		(void)dup2(ends[1], STDERR_FILENO);
-		/* Twice, which must not make the handler its own successor. */
-		if (fiber_install_fault_handler() == 0 && fiber_install_fault_handler() == 0 &&
-			fiber_thread_init() == 0)
+		fiber_explain_faults();
+		if (fault_install("connpoold") == 0 && fault_thread_init() == 0)
 			(void)!fiber_run(pool, fn, NULL, &fiber);
 		_exit(0);
 	}
@@ -456,10 +456,10 @@ START_TEST(a_thread_gets_its_earlier_signal_stack_back)
 	stack_t after;
 
 	ck_assert_int_eq(sigaltstack(NULL, &before), 0);
-	ck_assert_int_eq(fiber_thread_init(), 0);
+	ck_assert_int_eq(fault_thread_init(), 0);
 	ck_assert_int_eq(sigaltstack(NULL, &between), 0);
 	ck_assert_ptr_ne(between.ss_sp, before.ss_sp);
-	fiber_thread_fini();
+	fault_thread_fini();
 	ck_assert_int_eq(sigaltstack(NULL, &after), 0);
 	ck_assert_int_eq(after.ss_flags, before.ss_flags);
 	if ((before.ss_flags & SS_DISABLE) == 0)

@@ -105,7 +105,7 @@ serve_one(struct served *served, const char *settings)
 {
 	struct route_state state;
 
-	ck_assert_int_eq(binding_new(&whole, settings, "web", &state, NULL), 0);
+	ck_assert_int_eq(binding_new(&whole, NULL, settings, "web", &state, NULL), 0);
 	fixture_open("", "", &whole);
 	route_set_state(fixture.route, &state);
 	served_begin(served);
@@ -136,7 +136,7 @@ START_TEST(without_configure_the_state_is_the_settings)
 	const struct cp_handler plain = {.abi = CP_HANDLER_ABI, .name = "plain", .serve = serve, .counters = counters};
 	struct route_state state;
 
-	ck_assert_int_eq(binding_new(&plain, counters, "web", &state, NULL), 0);
+	ck_assert_int_eq(binding_new(&plain, NULL, counters, "web", &state, NULL), 0);
 	ck_assert_ptr_eq(state.data, counters);
 	state.release(state.owner);
 }
@@ -148,13 +148,13 @@ START_TEST(what_configure_says_is_passed_on)
 	struct errmsg err = {""};
 
 	configure_result = -1;
-	ck_assert_int_eq(binding_new(&whole, "bread", "web", &state, &err), -EINVAL);
+	ck_assert_int_eq(binding_new(&whole, NULL, "bread", "web", &state, &err), -EINVAL);
 	ck_assert_str_eq(err.text, "no bread");
 	configure_result = -2;
-	ck_assert_int_eq(binding_new(&whole, "bread", "web", &state, &err), -EINVAL);
+	ck_assert_int_eq(binding_new(&whole, NULL, "bread", "web", &state, &err), -EINVAL);
 	ck_assert_str_eq(err.text, errmsg_errno(EACCES));
 	configure_result = -3;
-	ck_assert_int_eq(binding_new(&whole, "bread", "web", &state, &err), -EINVAL);
+	ck_assert_int_eq(binding_new(&whole, NULL, "bread", "web", &state, &err), -EINVAL);
 	ck_assert_str_eq(err.text, "its configure() refused and did not say why");
 	ck_assert_ptr_null(state.owner);
 	/* What was not made is not given back. */
@@ -246,7 +246,7 @@ START_TEST(no_memory_is_said_and_nothing_is_left)
 	for (n = 1; rc == -ENOMEM; n++) {
 		set_up();
 		mem_fail_after(n);
-		rc = binding_new(&whole, "settings", "web", &state, NULL);
+		rc = binding_new(&whole, NULL, "settings", "web", &state, NULL);
 		mem_fail_after(0);
 		if (rc < 0)
 			ck_assert_str_eq(calls, "");

@@ -26,7 +26,7 @@ static struct loop loop;
 static struct blocking_job jobs[JOBS_MAX];
 static sem_t begun;
 static sem_t gate;
-static atomic_uint running;
+static atomic_uint now_running;
 static atomic_uint most_running;
 static atomic_uint run;
 static unsigned done;
@@ -63,7 +63,7 @@ set_up(void)
 	ck_assert_int_eq(loop_init(&loop, NULL, NULL), 0);
 	ck_assert_int_eq(sem_init(&begun, 0, 0), 0);
 	ck_assert_int_eq(sem_init(&gate, 0, 0), 0);
-	atomic_store(&running, 0);
+	atomic_store(&now_running, 0);
 	atomic_store(&most_running, 0);
 	atomic_store(&run, 0);
 	atomic_store(&fails_to_start, false);
@@ -105,7 +105,7 @@ count_it(void *arg)
 static void
 wait_at_gate(void *arg)
 {
-	unsigned now = atomic_fetch_add(&running, 1) + 1;
+	unsigned now = atomic_fetch_add(&now_running, 1) + 1;
 	unsigned most = atomic_load(&most_running);
 
 	while (now > most && !atomic_compare_exchange_weak(&most_running, &most, now))
@@ -113,7 +113,7 @@ wait_at_gate(void *arg)
 	sem_post(&begun);
 	while (sem_wait(&gate) < 0)
 		;
-	atomic_fetch_sub(&running, 1);
+	atomic_fetch_sub(&now_running, 1);
 	count_it(arg);
 }
 
@@ -135,7 +135,7 @@ open_gate(unsigned count)
 		sem_post(&gate);
 }
 
-/* ---- running ---------------------------------------------------------------------------- */
+/* ---- now_running ---------------------------------------------------------------------------- */
 
 static pthread_t seen_thread;
 static char seen_name[16];
