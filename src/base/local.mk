@@ -15,5 +15,5 @@ if PERTURB
 src_base_libbase_a_SOURCES += src/base/perturb_calls.c
 endif
 src_base_libbase_a_SOURCES += src/base/last_words.c src/base/last_words.h src/base/backtrace.c src/base/backtrace.h
-src_base_libbase_a_SOURCES += src/base/elf_symbols.c src/base/elf_symbols.h src/base/fault.c src/base/fault.h src/base/fault_context.h
+src_base_libbase_a_SOURCES += src/base/elf_symbols.c src/base/elf_symbols.h src/base/fault.c src/base/fault.h src/base/fault_context.h src/base/cxx.h
 src_base_libbase_a_SOURCES += src/base/fault_exit.c src/base/fault_exit.h

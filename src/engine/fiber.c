@@ -57,6 +57,8 @@ struct fiber {
 	struct fiber *next;   /* idle ones */
 	const char *low;      /* the frame that an idle one waits in */
 	const void *thread;   /* whose it is: &thread_context there */
+	cxx_globals_fn *cxx;  /* NULL: it has no state of C++ */
+	struct cxx_globals other; /* while it runs, the thread's own; while it does not, the fiber's */
 	struct stack stack;
 	struct context context;
 };
@@ -211,17 +213,32 @@ pop_idle(struct fiber_pool *pool)
 	return fiber;
 }
 
+static __attribute__((noinline)) void
+swap_cxx(struct fiber *fiber)
+{
+	struct cxx_globals *globals = fiber->cxx();
+	struct cxx_globals before = *globals;
+
+	*globals = fiber->other;
+	fiber->other = before;
+}
+
 /* Runs it until it leaves its stack again. 0 or 1, as fiber_run(); ret_fiber may be NULL. */
 static int
 go_on(struct fiber *fiber, struct fiber **ret_fiber)
 {
 	CP_ASSERT(fiber->thread == &thread_context);
 	current = fiber;
+	if (__builtin_expect(fiber->cxx != NULL, 0))
+		swap_cxx(fiber);
 	SWITCH_CONTEXT(&thread_context, &fiber->context);
 	current = NULL;
 	if (__builtin_expect(!stack_is_intact(&fiber->stack), 0))
 		abort_for_overflow(fiber);
+	if (__builtin_expect(fiber->cxx != NULL, 0))
+		swap_cxx(fiber);
 	if (fiber->fn == NULL) {
+		fiber->cxx = NULL;
 		put_idle(fiber->pool, fiber);
 		return 0;
 	}
@@ -261,6 +278,19 @@ fiber_suspend(void)
 
 	CP_ASSERT(fiber != NULL);
 	SWITCH_CONTEXT(&fiber->context, &thread_context);
+}
+
+void
+fiber_set_cxx(cxx_globals_fn *cxx)
+{
+	struct fiber *fiber = current;
+
+	CP_ASSERT(fiber != NULL && fiber->cxx == NULL);
+	if (cxx == NULL)
+		return;
+	fiber->other = (struct cxx_globals){0};
+	fiber->cxx = cxx;
+	swap_cxx(fiber);
 }
 
 struct fiber *

@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 
+#include "base/cxx.h"
 #include "base/defs.h"
 
 struct fiber;
@@ -36,6 +37,11 @@ CP_MUST_CHECK int fiber_run(struct fiber_pool *pool, fiber_fn *fn, void *arg, st
 CP_MUST_CHECK int fiber_resume(struct fiber *fiber);
 /* Leaves the running fiber; returns when it is resumed. Only from a fiber. */
 void fiber_suspend(void);
+/*
+ * For code in C++: what its runtime keeps of the thread becomes the running fiber's own, and begins empty, until its
+ * function returns. Without this, fibers that wait in catch blocks would get each other's exceptions. NULL: nothing.
+ */
+void fiber_set_cxx(cxx_globals_fn *cxx);
 /* The running one, or NULL on the thread's own stack. */
 struct fiber *fiber_current(void);
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cxx.h"
 #include "base/defs.h"
 
 struct acl;
@@ -28,6 +29,7 @@ struct route_state {
 	void (*release)(void *data);
 	void *owner; /* what data belongs to: binding.h */
 	const char *module; /* the file that the handler is in, in the config; NULL: built in */
+	cxx_globals_fn *cxx; /* of the C++ runtime that it uses; NULL: none */
 };
 
 #define ROUTE_MAGIC 0x726f7574

@@ -49,6 +49,7 @@ struct module {
 	char *name; /* what the loader knows it by */
 	void *library;
 	const struct cp_handler *handler;
+	cxx_globals_fn *cxx; /* NULL: it uses none */
 	struct option_group group;
 };
 
@@ -250,6 +251,22 @@ loader_words(const char *name)
 	return words;
 }
 
+/*
+ * As the loader has bound its calls: to a runtime of the whole process first (a sanitizer's, or a preloaded one), else
+ * to its own, of which there may be several in the process.
+ */
+static cxx_globals_fn *
+find_cxx(void *library)
+{
+	void *found = dlsym(RTLD_DEFAULT, CXX_GLOBALS_SYMBOL);
+
+	if (found == NULL)
+		found = dlsym(library, CXX_GLOBALS_SYMBOL);
+	/* No error of the loader's to be told later. */
+	(void)dlerror();
+	return (cxx_globals_fn *)(uintptr_t)found;
+}
+
 static int
 map_library(struct module *module, struct errmsg *err)
 {
@@ -263,6 +280,7 @@ map_library(struct module *module, struct errmsg *err)
 		errmsg_set(err, "cannot load it: %s", loader_words(module->name));
 		return -EINVAL;
 	}
+	module->cxx = find_cxx(module->library);
 	module->handler = dlsym(module->library, SYMBOL);
 	if (module->handler == NULL) {
 		errmsg_set(err, "it has no symbol \"" SYMBOL "\", expected a const struct cp_handler of that name");
@@ -477,4 +495,10 @@ const char *
 module_path(const struct conf_service *service)
 {
 	return module_of(service->group)->path;
+}
+
+cxx_globals_fn *
+module_cxx(const struct conf_service *service)
+{
+	return module_of(service->group)->cxx;
 }

@@ -10,6 +10,7 @@
 #ifndef CP_SERVICE_MODULE_H
 #define CP_SERVICE_MODULE_H
 
+#include "base/cxx.h"
 #include "base/defs.h"
 #include "conf/option.h"
 
@@ -38,6 +39,8 @@ void module_retract(const struct option_group **group);
 /* Of a service that was read without errors: valid while its config is. Any thread. */
 const struct cp_handler *module_handler(const struct conf_service *service);
 const void *module_settings(const struct conf_service *service);
+/* Of the C++ runtime that it uses; NULL: none. */
+cxx_globals_fn *module_cxx(const struct conf_service *service);
 /* The file that it was loaded from. */
 const char *module_path(const struct conf_service *service);
 

@@ -167,6 +167,8 @@ registry_bind(struct conf *conf, const struct conf_listener *rule, struct upstre
 	if (binding_is_needed(handler))
 		rc = binding_new(handler, module, settings, rule->name, ret_state, err);
 	ret_state->module = module;
+	if (module != NULL)
+		ret_state->cxx = module_cxx(service);
 	return rc;
 }
 

@@ -231,6 +231,7 @@ serve_on_fiber(void *arg)
 {
 	struct session *session = arg;
 
+	fiber_set_cxx(session->conn.from.route->state.cxx);
 	errno = 0;
 	session->verdict = (int16_t)session->conn.from.route->handler->serve((struct cp_conn *)session);
 	session->verdict_errno = (int16_t)errno;

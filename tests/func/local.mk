@@ -82,7 +82,7 @@ MODULE_TESTS = \
 	tests/func/module-01-load.py \
 	tests/func/module-02-run.py \
 	tests/func/module-03-faults.py tests/func/module-04-crashes.py \
-	tests/func/module-06-debuggers.py
+	tests/func/module-05-exceptions.py tests/func/module-06-debuggers.py
 
 dist_check_SCRIPTS += $(MODULE_TESTS)
 TESTS += $(MODULE_TESTS)

@@ -24,7 +24,7 @@ TEST_MODULES = \
 	tests/modules/rude.so \
 	tests/modules/sharer.so
 EXTRA_DIST += tests/modules/broken.c tests/modules/crash.c tests/modules/plusplus.cc tests/modules/probe.c tests/modules/rude.c \
-	tests/modules/sharer.c
+	tests/modules/sharer.c tests/modules/throws.cc
 CLEANFILES += $(TEST_MODULES) tests/modules/example.c
 
 check_DATA = $(TEST_MODULES)
