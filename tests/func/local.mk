@@ -30,6 +30,17 @@ EXTRA_DIST += tests/func/cpharness.py tests/func/execlib.py
 dist_check_SCRIPTS += $(FUNC_TESTS)
 TESTS += $(FUNC_TESTS)
 
+# What is installed, and where.
+INSTALL_TESTS = tests/func/install-01-package.py
+EXTRA_DIST += tests/func/packagelib.py
+
+dist_check_SCRIPTS += $(INSTALL_TESTS)
+TESTS += $(INSTALL_TESTS)
+
+# The build that it and tests/systemd/ install.
+clean-local:
+	rm -rf tests/package
+
 # Faults that were found by reading and by hand, one file each.
 REGRESSION_TESTS = \
 	tests/func/reg-8-stop-and-checks.py

@@ -19,7 +19,6 @@ import os
 import select
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -30,34 +29,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "func"))
 
 import cpharness  # noqa: E402
+import packagelib  # noqa: E402
 from cpharness import Failure, Skip, eventually, expect, expect_equal, expect_match, main  # noqa: E402,F401
 
 TOP_SRCDIR = cpharness.TOP_SRCDIR
 UNIT = "connpoold.service"
 ECHO = '{ name = "echo"; address = ["tcp:127.0.0.1:7007", "unix:/run/connpoold/echo.sock"]; service = "echo"; }'
-# Where systemd looks beside its own folders; a prefix elsewhere is made known by links.
-KNOWN_PREFIXES = ("/usr", "/usr/local")
-# What the unit's sandbox hides: installed below one of these (as distcheck does, wherever the tree is) it can't start.
-HIDDEN_FOLDERS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def make_variables():
-    """Of the build that is tested."""
-    with open(os.path.join(cpharness.TOP_BUILDDIR, "Makefile"), encoding="utf-8") as stream:
-        return dict(line.rstrip("\n").split(" = ", 1) for line in stream if " = " in line and line[0] != "\t")
-
-
-def need_visible(prefix):
-    """Raises Skip where the daemon's user, in the unit's sandbox, would not find what is installed there."""
-    folder = os.path.realpath(prefix)
-    while folder != "/":
-        if folder in HIDDEN_FOLDERS:
-            raise Skip(f"the prefix {prefix} is below {folder}, which the unit hides from the daemon")
-        if os.path.isdir(folder) and not os.stat(folder).st_mode & stat.S_IXOTH:
-            raise Skip(f"the prefix {prefix} is below {folder}, which is closed to the daemon's user")
-        folder = os.path.dirname(folder)
 
 
 def need():
@@ -68,7 +47,6 @@ def need():
         raise Skip("the unit's sandbox does not let the sanitizers work")
     if os.geteuid() != 0:
         raise Skip("namespaces, mounts and a PID 1 of one's own need root")
-    need_visible(make_variables()["prefix"])
     for program in ("unshare", "nsenter", "setpriv", "pivot_root", "make"):
         if shutil.which(program) is None:
             raise Skip(f"there is no {program}")
@@ -216,26 +194,14 @@ class Box:
     # ---- connpoold ---------------------------------------------------------------
 
     def install(self):
-        """`make install` into the box, and what a package does after it: the user, the folder, the catalog."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        done = subprocess.run(["make", "-C", cpharness.TOP_BUILDDIR, "install", f"DESTDIR={self.path('')}"],
-                              check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-        if done.returncode != 0:
-            raise Failure(f"make install: {done.stdout}")
-        variables = make_variables()
-        self.prefix = variables["prefix"]
-        self.conf = variables["sysconfdir"].replace("${prefix}", self.prefix) + "/connpoold/connpoold.conf"
-        if self.prefix not in KNOWN_PREFIXES:
-            self._link_prefix()
+        """`make install` into the box with --prefix=/usr, and what a package does after it: user, folder, catalog."""
+        packagelib.install(self.path(""))
+        self.prefix = packagelib.PREFIX
+        self.conf = "/etc/connpoold/connpoold.conf"
         self.run(["systemd-sysusers"])
         self.run(["systemd-tmpfiles", "--create", "connpoold.conf"])
         self.run(["journalctl", "--update-catalog"])
         self.systemctl("daemon-reload")
-
-    def _link_prefix(self):
-        for folder in ("systemd/system", "systemd/catalog", "sysusers.d", "tmpfiles.d"):
-            for name in os.listdir(self.path(f"{self.prefix}/lib/{folder}")):
-                os.symlink(f"{self.prefix}/lib/{folder}/{name}", self.path(f"/usr/lib/{folder}/{name}"))
 
     def configure(self, **parts):
         """Writes the daemon's configuration; the parts are those of cpharness.make_config()."""
