@@ -251,6 +251,9 @@ class Run(Ops):
     async def watch_log(self):
         while True:
             self.ledger.read(self.daemon.log)
+            # A service manager that does not listen would hold up the daemon.
+            self.daemon.notify.drain()
+            self.daemon.notify.messages.clear()
             if self.ledger.reports:
                 self.fail("report", "\n".join(self.ledger.reports[:5]))
             if self.daemon.process.poll() is not None:
