@@ -234,13 +234,17 @@ class Ops:
         served = dict.fromkeys(names, 0)
         count = self.config.capacity(op["pool"]) + pool["queue_size"] + 40
         before = self.disturbances
-        await asyncio.gather(*(self.closed_loop(name, op["seconds"], op["hold"], served)
-                               for name in names for _ in range(count)))
+        loops = [asyncio.ensure_future(self.closed_loop(name, op["seconds"], op["hold"], served))
+                 for _ in range(count) for name in names]
+        # Not until the last one is served: one that starves never is.
+        await asyncio.wait(loops, timeout=op["seconds"])
         few, many = min(served.values(), default=0), max(served.values(), default=0)
-        self.counts[f"rivals {few} to {many}"] += 1
         judged = len(names) == 2 and pool["queue_full"] == "wait" and self.disturbances == before
         if judged and many >= RIVALS_LEAST and few * RIVALS_FACTOR < many:
             self.fail("fairness", f"pool {op['pool']}, overloaded by two listeners alike: served {served}")
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
 
     async def op_churn(self, op):
         served = dict.fromkeys(self.echoes_of(op["pool"]), 0)

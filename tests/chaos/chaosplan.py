@@ -71,7 +71,7 @@ def tight_pool(source):
 def rival_pool(source):
     """Of classic workers, with a queue that is worth a quarrel."""
     return {**tight_pool(source), "workers": source.whole(2, 4), "connections_per_worker": 1,
-            "queue_size": source.pick((8, 16, 64)), "queue_full": "wait", "queue_timeout": 0}
+            "queue_size": source.pick((8, 16, 32)), "queue_full": "wait", "queue_timeout": 0}
 
 
 def expiring_pool(source):
