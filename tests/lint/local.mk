@@ -7,6 +7,7 @@ LINT_TESTS = \
 	tests/lint/check-layers \
 	tests/lint/check-man \
 	tests/lint/check-options \
+	tests/lint/check-security \
 	tests/lint/check-sizes \
 	tests/lint/check-spdx \
 	tests/lint/check-tests
