@@ -327,6 +327,9 @@ open_engine(struct daemon *daemon)
 
 	if (rc == 0)
 		rc = loop_init(&daemon->loop, has_work, daemon);
+	/* A nap of no time opens what naps need: later there may be no descriptor for it, or somebody counts them. */
+	if (rc == 0)
+		loop_nap(&daemon->loop, 0);
 	if (rc == 0)
 		rc = open_signals(daemon);
 	if (rc == 0)
