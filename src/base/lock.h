@@ -12,6 +12,7 @@
  *   LOCK_QUEUE       struct queue .lock       the ring of accepted connections
  *   LOCK_SOURCES     struct sources .lock     connections counted by source address
  *   LOCK_UPSTREAM    struct upstream .lock    its servers, their places, the clients that wait for one
+ *   LOCK_ACCEPT      struct accept_thread .lock  whether its owner has left it; it posts to the loop while holding it
  *   LOCK_VERDICT     struct verdict .lock     what a check's command said, the clients that wait for it
  *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
@@ -29,6 +30,7 @@ enum lock_rank {
 	LOCK_POOL = 10,
 	LOCK_QUEUE = 20,
 	LOCK_SOURCES = 30,
+	LOCK_ACCEPT = 32,
 	LOCK_VERDICT = 33,
 	LOCK_UPSTREAM = 34,
 	LOCK_BLOCKING = 35,

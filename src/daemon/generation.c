@@ -195,6 +195,17 @@ check_file(struct planned_socket *planned, const struct conf_listener *rule, str
 	return rc < 0 ? rc : 0;
 }
 
+/*
+ * Somebody else holds it, or may do so still: a program that had it, or whoever has the .socket unit's too (the service
+ * manager, other services of the unit, what an earlier service left behind). Of those of systemd few are hostile; but
+ * a batch costs two thread switches and no connection more, which is little against a main thread that never waits.
+ */
+static bool
+is_shared(const struct listen_socket *sock)
+{
+	return sock->lease != NULL || sock->is_inherited;
+}
+
 static int
 prepare_socket(struct generation *generation, struct planned_listener *listener, struct planned_socket *planned,
 	const struct conf_listener *rule, const struct address *address, struct errmsg *err)
@@ -218,6 +229,8 @@ prepare_socket(struct generation *generation, struct planned_listener *listener,
 	rc = planned->is_new ? acceptor_add(&daemon->acceptor, planned->socket) : 0;
 	if (rc == 0 && exec_has_wait(&rule->service))
 		rc = lending_prepare(daemon, planned->socket);
+	else if (rc == 0 && is_shared(planned->socket))
+		rc = acceptor_share(&daemon->acceptor, planned->socket);
 	if (rc < 0)
 		errmsg_set(err, "listener '%s': cannot watch %s: %s", rule->name, address->text, errmsg_errno(-rc));
 	return rc;

@@ -23,6 +23,7 @@
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "net/accept_thread.h"
 #include "net/admission.h"
 #include "net/listener.h"
 #include "net/refusals.h"
@@ -30,6 +31,8 @@
 #include "net/socket.h"
 
 #define BATCH_MAX 64u
+/* Of a socket's thread: two thread switches are worth the call that finds the backlog empty. */
+#define ASK_AT_LEAST 8u
 /* So many batches that were as large as expected make the next one twice as large. */
 #define FULL_BATCHES_TO_GROW 8u
 #define BACKOFF_FIRST_MS 10u
@@ -76,7 +79,8 @@ update_polled(struct acceptor *acceptor, struct listen_socket *socket)
 {
 	set_polled(acceptor, socket,
 		socket->listener != NULL && !socket->is_lent && !is_waiting(socket) &&
-			!timer_is_set(&socket->pause) && !is_out_of_resources(acceptor));
+			!timer_is_set(&socket->pause) && !is_out_of_resources(acceptor) &&
+			(socket->thread == NULL || !accept_thread_is_asked(socket->thread)));
 }
 
 static void
@@ -158,7 +162,7 @@ reject_with_reserve(struct acceptor *acceptor, struct listen_socket *socket)
 {
 	struct route *route = socket->listener->route;
 
-	if (route->rule->pool->queue_full != CONF_QUEUE_REJECT || acceptor->reserve_fd < 0)
+	if (route->rule->pool->queue_full != CONF_QUEUE_REJECT || acceptor->reserve_fd < 0 || socket->thread != NULL)
 		return;
 	for (unsigned i = 0; i < BATCH_MAX; i++) {
 		struct accepted accepted = {.route = route_ref(route), .accepted_ns = acceptor->loop->now_ns};
@@ -341,7 +345,22 @@ is_error_of_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Takes one off the backlog. 0; -EAGAIN: there is none; -ECANCELED: the socket is paused now. */
+/* The next descriptor of the backlog, or of what the socket's thread took off it. -errno; -EINPROGRESS: ask it. */
+static int
+next_of(struct listen_socket *socket, struct sockaddr_storage *ret_sa, socklen_t *ret_length)
+{
+	int fd;
+
+	if (socket->thread != NULL)
+		return accept_thread_next(socket->thread, ret_sa, ret_length);
+	fd = accept4(socket->fd, (struct sockaddr *)ret_sa, ret_length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Takes one off the backlog. 0; -EAGAIN: there is none; -EINPROGRESS: that is for the socket's thread; -ECANCELED: the
+ * socket is paused now.
+ */
 static int
 accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 {
@@ -351,17 +370,19 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 	socklen_t length = sizeof(sa);
 	enum conn_end refusal;
 
-	accepted.fd = accept4(socket->fd, (struct sockaddr *)&sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	accepted.fd = next_of(socket, &sa, &length);
 	if (accepted.fd < 0) {
-		if (is_error_of_connection(errno))
+		int error = -accepted.fd;
+
+		if (is_error_of_connection(error))
 			return 0;
-		if (errno == EAGAIN)
-			return -EAGAIN;
+		if (error == EAGAIN || error == EINPROGRESS)
+			return -error;
 		/* Either pause keeps it from turning into a busy loop. */
-		if (is_error_of_shortage(errno))
-			begin_backoff(acceptor, socket, errno);
+		if (is_error_of_shortage(error))
+			begin_backoff(acceptor, socket, error);
 		else
-			begin_pause(acceptor, socket, errno);
+			begin_pause(acceptor, socket, error);
 		return -ECANCELED;
 	}
 	if (acceptor->episode_started_ns != 0)
@@ -396,8 +417,8 @@ learn_batch(struct listen_socket *socket, unsigned taken, bool was_last)
 }
 
 /*
- * A batch of max at most. 0: so many were taken; -EAGAIN: the backlog is empty; -ENOSPC: no room is left; -ECANCELED:
- * the socket is paused.
+ * A batch of max at most. 0: so many were taken; -EAGAIN: the backlog is empty; -EINPROGRESS: the socket's thread has
+ * no more; -ENOSPC: no room is left; -ECANCELED: the socket is paused.
  */
 static int
 take_batch(struct acceptor *acceptor, struct listen_socket *socket, unsigned max, unsigned *ret_taken)
@@ -419,14 +440,85 @@ take_batch(struct acceptor *acceptor, struct listen_socket *socket, unsigned max
 	return rc;
 }
 
+/* Its thread is to take so many; it is not polled until they have come. */
+static void
+ask_thread(struct acceptor *acceptor, struct listen_socket *socket, unsigned wanted)
+{
+	accept_thread_ask(socket->thread, wanted);
+	update_polled(acceptor, socket);
+}
+
+/* Its thread has taken some while the config changed: a program accepts here now, and is not for these. */
+static void
+drop_taken(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	struct route *route = socket->listener->route;
+	struct sockaddr_storage sa;
+	socklen_t length;
+	int fd;
+
+	while (accept_thread_has_more(socket->thread)) {
+		struct accepted accepted = {.route = route, .accepted_ns = acceptor->loop->now_ns};
+
+		fd = accept_thread_next(socket->thread, &sa, &length);
+		if (fd < 0)
+			continue;
+		accepted.fd = fd;
+		accepted.id = ++acceptor->last_id;
+		(void)route_ref(route);
+		atomic_fetch_add_explicit(&route->listener->counters.accepted, 1, memory_order_relaxed);
+		accepted_reject(&accepted, CONN_END_QUEUE_DRAIN);
+	}
+}
+
+/* What a socket that is polled has for us, by itself or by its thread. */
+static void
+serve_polled(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	unsigned taken;
+	int rc;
+
+	if (must_queue_up(acceptor, socket) && !socket->has_turn) {
+		wait_for_room(acceptor, socket);
+		return;
+	}
+	socket->has_turn = false;
+	rc = take_batch(acceptor, socket, socket->thread != NULL ? ACCEPT_THREAD_MAX : socket->expect, &taken);
+	if (rc == -EINPROGRESS && !accept_thread_is_asked(socket->thread))
+		socket->expect = socket->expect * 2 < BATCH_MAX ? socket->expect * 2 : BATCH_MAX;
+	else if (rc != -EINPROGRESS)
+		learn_batch(socket, taken, rc == -EAGAIN);
+	if (rc == -ENOSPC)
+		wait_for_room(acceptor, socket);
+	else
+		update_polled(acceptor, socket);
+}
+
+/* The socket's thread has come back [main]. */
+static void
+acceptor_on_taken(void *arg)
+{
+	struct listen_socket *socket = arg;
+	struct acceptor *acceptor = socket->acceptor;
+
+	/* What has come is for its turn. */
+	if (is_waiting(socket))
+		return;
+	loop_update_now(acceptor->loop);
+	if (socket->listener->route->lends_socket) {
+		drop_taken(acceptor, socket);
+		update_polled(acceptor, socket);
+		return;
+	}
+	serve_polled(acceptor, socket);
+}
+
 /* A socket's backlog has something: takes a batch of it [main]. */
 static void
 acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
 	struct listen_socket *socket = CP_CONTAINER_OF(watch, struct listen_socket, watch);
 	struct acceptor *acceptor = socket->acceptor;
-	unsigned taken;
-	int rc;
 
 	/* Another socket's event of the same turn has paused this one. */
 	if (!socket->polled)
@@ -443,14 +535,10 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 		acceptor->sink->lend(socket);
 		return;
 	}
-	if (must_queue_up(acceptor, socket)) {
-		wait_for_room(acceptor, socket);
-		return;
-	}
-	rc = take_batch(acceptor, socket, socket->expect, &taken);
-	learn_batch(socket, taken, rc == -EAGAIN);
-	if (rc == -ENOSPC)
-		wait_for_room(acceptor, socket);
+	if (socket->thread != NULL && !must_queue_up(acceptor, socket))
+		ask_thread(acceptor, socket, socket->expect < ASK_AT_LEAST ? ASK_AT_LEAST : socket->expect);
+	else
+		serve_polled(acceptor, socket);
 }
 
 /* ---- those that waited for room ---------------------------------------------------- */
@@ -482,6 +570,12 @@ serve_share(struct acceptor *acceptor, struct listen_socket *socket, unsigned sh
 	unsigned taken;
 	int rc = take_batch(acceptor, socket, share < BATCH_MAX ? share : BATCH_MAX, &taken);
 
+	if (rc == -EINPROGRESS && taken == 0) {
+		list_remove(&socket->waiting_link);
+		socket->has_turn = true;
+		if (!accept_thread_is_asked(socket->thread))
+			ask_thread(acceptor, socket, share);
+	}
 	if (rc == -EAGAIN) {
 		list_remove(&socket->waiting_link);
 		update_polled(acceptor, socket);
@@ -591,6 +685,16 @@ acceptor_add(struct acceptor *acceptor, struct listen_socket *socket)
 	return 0;
 }
 
+int
+acceptor_share(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	CP_CHECK_MAGIC(acceptor, ACCEPTOR_MAGIC);
+	if (socket->thread != NULL)
+		return 0;
+	return accept_thread_start(
+		socket->fd, ++acceptor->last_thread, acceptor->loop, acceptor_on_taken, socket, &socket->thread);
+}
+
 void
 acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket)
 {
@@ -598,7 +702,10 @@ acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket)
 	CP_ASSERT(socket->listener != NULL && socket->listener->route != NULL);
 	/* Its pool may be another one now: where it has to wait again, its next event says so. */
 	list_remove(&socket->waiting_link);
-	update_polled(acceptor, socket);
+	if (socket->thread != NULL && accept_thread_has_more(socket->thread) && !socket->is_lent)
+		acceptor_on_taken(socket);
+	else
+		update_polled(acceptor, socket);
 }
 
 void
@@ -618,6 +725,7 @@ acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket)
 	list_remove(&socket->waiting_link);
 	timer_clear(&acceptor->loop->wheel, &socket->pause);
 	timer_clear(&acceptor->loop->wheel, &socket->fault_clear);
+	accept_thread_stop(&socket->thread);
 	loop_remove(acceptor->loop, &socket->watch, socket->fd);
 	socket->polled = false;
 }

@@ -11,6 +11,10 @@
  *   POLLED --(EMFILE, ENFILE, ENOBUFS, ENOMEM: every socket)--> paused --(back-off timer)--> POLLED
  *   POLLED --(any other error: this socket alone; repaired if possible)--> paused --(its timer)--> POLLED
  *
+ * One that others hold too is not accepted from here, but by its own thread:
+ *
+ *   POLLED --(a client waits)--> asked --(connections, or an error, have come)--> POLLED; or waiting with the rest
+ *
  * A socket whose route lends it is not accepted from at all:
  *
  *   POLLED --(a client waits)--> lent to the program that accepts --(acceptor_take_back)--> POLLED
@@ -69,6 +73,7 @@ struct acceptor {
 	struct list sockets;              /* private: acceptor.c, down to the end; those watched */
 	struct list waiting;              /* of them, those that wait for room; see WAITING */
 	uint64_t last_id;
+	unsigned last_thread;
 	atomic_bool room_signalled;
 	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
 	struct timer backoff; /* set: in an episode without descriptors or memory */
@@ -86,6 +91,11 @@ void acceptor_fini(struct acceptor *acceptor);
 
 /* Puts socket under watch, not yet polled: what can fail, before a reload is committed. 0 or -errno. */
 CP_MUST_CHECK int acceptor_add(struct acceptor *acceptor, struct listen_socket *socket);
+/*
+ * Others hold the socket too, or did once: a thread of its own accepts from now on, as accept4(2) may wait
+ * (accept_thread.h). Before a reload is committed. 0, also if it has one already, or -errno.
+ */
+CP_MUST_CHECK int acceptor_share(struct acceptor *acceptor, struct listen_socket *socket);
 /* Begins to take its connections: socket->listener and its route are set. */
 void acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket);
 /* One that was lent is polled again. */

@@ -17,6 +17,7 @@
 #include "engine/timer.h"
 #include "net/socket_file.h"
 
+struct accept_thread;
 struct acceptor;
 struct address;
 struct conf_listener;
@@ -36,6 +37,8 @@ struct listen_socket {
 	bool is_lent;              /* a program has it, or waits for its turn: it is not polled */
 	unsigned expect;           /* connections the next batch probably has */
 	unsigned full_batches;     /* in a row that were as large as expected */
+	struct accept_thread *thread; /* owned; accepts in the acceptor's place. NULL: nobody else holds the socket */
+	bool has_turn;             /* its thread was asked for its share of room: that is not to be waited for again */
 	struct list waiting_link;  /* waits for room: in the acceptor's list */
 	struct timer pause;        /* set: it failed, and is not polled meanwhile */
 	struct timer fault_clear;  /* set: its faults are over if there is none until then */

@@ -23,6 +23,7 @@ FUNC_TESTS = \
 	tests/func/exec-04-reload.py tests/func/exec-05-wait.py \
 	tests/func/reg-8-shared-descriptors.py \
 	tests/func/reg-8-unix-clients.py \
+	tests/func/reg-8-shared-socket.py \
 	tests/func/stop-01-drain.py \
 	tests/func/stop-02-notify.py
 EXTRA_DIST += tests/func/cpharness.py tests/func/execlib.py
