@@ -113,7 +113,8 @@ def test_an_uncaught_one_names_the_handler():
         source = os.path.join(folder, "uncaught.cc")
         with open(source, "w", encoding="ascii") as stream:
             stream.write('#include <connpoold/handler.h>\n#include <stdexcept>\n'
-                         'static int serve(struct cp_conn *conn) { cp_sleep(conn, 1); throw std::runtime_error("no"); }\n'
+                         'static int serve(struct cp_conn *conn)\n'
+                         '{ cp_sleep(conn, 1); throw std::runtime_error("no"); }\n'
                          'extern const struct cp_handler connpoold_handler = {CP_HANDLER_ABI, "uncaught", 0, serve};\n')
         path = build(folder, LIBSTDCXX, source)
         with Daemon(listeners=f'{{ name = "m"; address = "tcp:127.0.0.1:0"; '
@@ -121,8 +122,8 @@ def test_an_uncaught_one_names_the_handler():
             with daemon.connect("m"):
                 expect_equal(daemon.wait_exit(), -signal.SIGABRT, "how it ended")
             log = "\n".join(daemon.log.lines)
-            expect_match(r"ended by SIGABRT: listener 'm', service 'uncaught', module '\S+', connection 1, in serve\(\)",
-                         log, "the line")
+            expect_match(r"ended by SIGABRT: listener 'm', service 'uncaught', module '\S+', connection 1, "
+                         r"in serve\(\)", log, "the line")
             expect_match(r"\(\w*serve\w*\+0x", log, "the frame that threw")
 
 
