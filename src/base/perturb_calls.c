@@ -5,7 +5,8 @@
  * (PERTURBED_CALLS in configure.ac).
  *
  * What is made up must be legal for the kernel as the callers may know it. A short read or write of a stream socket is
- * not: epoll(7) promises that it means an empty or full one. Nor is EAGAIN where an edge has been told.
+ * not: epoll(7) promises that it means an empty or full one. Nor is EAGAIN where an edge has been told,
+ * nor EINTR of a call that does not wait: Linux says EAGAIN first.
  */
 #include "config.h"
 
@@ -70,14 +71,14 @@ FAILS(int, sem_wait, (sem_t *semaphore), (semaphore), EINTR)
 FAILS(int, accept4, (int fd, struct sockaddr *address, socklen_t *length, int flags), (fd, address, length, flags),
 	EAGAIN)
 WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t length), (fd, address, length))
-FAILS(ssize_t, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags), EINTR)
-FAILS(ssize_t, send, (int fd, const void *buf, size_t size, int flags), (fd, buf, size, flags), EINTR)
+WRAP(ssize_t, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags))
+WRAP(ssize_t, send, (int fd, const void *buf, size_t size, int flags), (fd, buf, size, flags))
 WRAP(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 WRAP(ssize_t, read, (int fd, void *buf, size_t size), (fd, buf, size))
 WRAP(ssize_t, write, (int fd, const void *buf, size_t size), (fd, buf, size))
-FAILS(ssize_t, splice, (int from, off64_t *from_at, int to, off64_t *to_at, size_t size, unsigned flags),
-	(from, from_at, to, to_at, size, flags), EINTR)
+WRAP(ssize_t, splice, (int from, off64_t *from_at, int to, off64_t *to_at, size_t size, unsigned flags),
+	(from, from_at, to, to_at, size, flags))
 WRAP(int, shutdown, (int fd, int how), (fd, how))
 WRAP(int, close, (int fd), (fd))
 WRAP(int, epoll_ctl, (int set, int operation, int fd, struct epoll_event *event), (set, operation, fd, event))
