@@ -33,7 +33,8 @@ static const struct cp_option options[] = {
 static const char *const counters[] = {"missed", NULL};
 
 struct client {
-	struct cp_conn *conn;
+	struct cp_conn *conn; /* for its own fiber */
+	struct cp_handle handle;
 	char name[NAME_SIZE];
 	char room[NAME_SIZE]; /* empty: in none */
 	struct client *next;
@@ -72,6 +73,7 @@ begin_client(struct cp_conn *conn)
 	if (client == NULL)
 		return NULL;
 	client->conn = conn;
+	client->handle = cp_handle_of(conn);
 	client->size = size;
 	pthread_mutex_lock(&lock);
 	client->next = clients;
@@ -93,7 +95,7 @@ tell_others(const struct client *from, const char *text)
 			to->lost++;
 		else
 			to->count++;
-		cp_wake(to->conn);
+		cp_wake(to->handle);
 	}
 	pthread_mutex_unlock(&lock);
 }

@@ -9,7 +9,11 @@
  * The calls return as their system calls do: a count or 0, else -1 with errno: ETIMEDOUT when a deadline of the
  * listener has passed (idle_timeout, send_timeout), ECANCELED when the connection must end (lifetime, a stop):
  * every later call then fails with ECANCELED too, and the handler returns.
- * All of them are for the fiber that serve() runs on, but for cp_wake() and cp_log().
+ *
+ * All of them are for the fiber that serve() runs on and for its own connection. But cp_wake() may be called anywhere,
+ * and what stands under "about the connection" also in cp_blocking()'s and cp_at_end()'s fn. A call that is made
+ * anywhere else, or for a connection that is over, ends the process: with one line that names the call, the listener,
+ * the service and the connection. A bad argument is -1 with EINVAL.
  */
 #ifndef CONNPOOLD_HANDLER_H
 #define CONNPOOLD_HANDLER_H
@@ -28,10 +32,16 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* Changes when a handler compiled before could no longer be called. */
-#define CP_HANDLER_ABI 1u
+#define CP_HANDLER_ABI 2u
 
-/* A connection as its handler sees it. */
+/* A connection as its handler sees it, until serve() has returned for the last time. */
 struct cp_conn;
+
+/* A connection as others may know it, also when it is over. Zeroed: none. */
+struct cp_handle {
+	uint64_t connection; /* cp_id() */
+	uint64_t slot;       /* private */
+};
 
 /*
  * What serve() returns; a negative number is "error, errno says which": EHOSTUNREACH, what it serves from is not there;
@@ -197,7 +207,7 @@ extern const struct cp_handler connpoold_handler;
 
 /* ---- calls --------------------------------------------------------------------------------- */
 
-/* Some bytes, at least 1, at most size; 0: the client has ended its side. -1: errno. */
+/* Some bytes, at least 1, at most size; 0: the client has ended its side. -1: errno; EINVAL: size is 0. */
 ssize_t cp_recv(struct cp_conn *conn, void *buf, size_t size);
 /* All of size, or what there was before the client ended its side: 0 to size. -1: errno (some of it may have come). */
 ssize_t cp_recv_exactly(struct cp_conn *conn, void *buf, size_t size);
@@ -257,9 +267,13 @@ int cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms);
  * over; -1: errno, ECONNRESET if the client is gone.
  */
 int cp_sleep(struct cp_conn *conn, int timeout_ms);
-/* Any thread: ends the sleep (or cp_wait) that the connection is in, or its next one. It must not have ended
- * (cp_at_end). */
-void cp_wake(struct cp_conn *conn);
+/* What it can be woken by. connection is 0 if there is no memory for it, with errno ENOMEM. */
+struct cp_handle cp_handle_of(struct cp_conn *conn);
+/*
+ * Any thread: ends the sleep (or cp_wait) that the connection is in, or its next one. 0; -1: ESRCH, it has ended, and
+ * nothing was done.
+ */
+int cp_wake(struct cp_handle handle);
 
 enum cp_ready {
 	CP_READY_INPUT = 1, /* the client has sent something, or ended its side: cp_recv() does not wait */
@@ -282,8 +296,8 @@ int cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg);
 /*
  * Hands the client and fd, a connected non-blocking stream socket, to the engine, which passes on bytes both ways, ends
  * of input included, until both have ended. To be called as the last act: return cp_relay(...). Takes fd in any case.
- * limit: bytes that may be under way, each way. half_closed_ms: how long it goes on without a byte once one side has
- * ended; 0: no limit but the listener's. CP_RELAY; -1: errno.
+ * limit: bytes that may be under way, each way, from 1 on. half_closed_ms: how long it goes on without a byte once one
+ * side has ended; 0: no limit but the listener's. CP_RELAY; -1: errno.
  */
 int cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms);
 
@@ -292,13 +306,16 @@ void cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg);
 /* SERVER= of the connection's record: whom it was passed on to. name must stay valid until it is over (cp_at_end). */
 void cp_set_server(struct cp_conn *conn, const char *name);
 
-/* What the service made of its section of the config file for this listener. */
-void *cp_state(const struct cp_conn *conn);
 /*
  * What worker_start() made for this worker under this generation. NULL: errno, when it failed (the next call tries
  * again). Nobody else uses it while the handler does not wait.
  */
 void *cp_worker_state(struct cp_conn *conn);
+
+/* ---- about the connection: also in cp_blocking()'s and cp_at_end()'s fn ------------------------- */
+
+/* What the service made of its section of the config file for this listener. */
+void *cp_state(const struct cp_conn *conn);
 /* Adds n to the handler's counter of that index in counters. Never waits. */
 void cp_count(const struct cp_conn *conn, unsigned index, uint64_t n);
 /* The name of its listener, valid as long as it is; its number, of which there is no second one while the daemon runs.
@@ -322,7 +339,7 @@ enum cp_log_level {
 };
 /*
  * A line in the daemon's log, with the connection's fields. Never waits; errno stays. For what the operator has to do
- * something about: what any client can bring about a million times is better counted. Also under cp_blocking().
+ * something about: what any client can bring about a million times is better counted.
  */
 void cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

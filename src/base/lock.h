@@ -15,6 +15,7 @@
  *   LOCK_ACCEPT      struct accept_thread .lock  whether its owner has left it; it posts to the loop while holding it
  *   LOCK_VERDICT     struct verdict .lock     what a check's command said, the clients that wait for it
  *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
+ *   LOCK_HANDLES     a table in handles.c     which connections can be woken by other threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
  *   LOCK_SPAWNER     in spawner.c             the spawner that serves, and which programs are in use
  *   LOCK_MODULES     the list in module.c     which modules are loaded
@@ -34,9 +35,10 @@ enum lock_rank {
 	LOCK_VERDICT = 33,
 	LOCK_UPSTREAM = 34,
 	LOCK_BLOCKING = 35,
-	LOCK_LOOP = 36,
-	LOCK_SPAWNER = 37,
-	LOCK_MODULES = 38,
+	LOCK_HANDLES = 36,
+	LOCK_LOOP = 37,
+	LOCK_SPAWNER = 38,
+	LOCK_MODULES = 39,
 	LOCK_LOG = 40,
 };
 

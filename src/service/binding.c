@@ -164,7 +164,9 @@ binding_new(const struct cp_handler *handler, const char *module, const void *se
 static struct binding *
 binding_of(const struct session *session)
 {
-	return CP_CAST(session->conn.from.route->state.owner, struct binding, BINDING_MAGIC);
+	void *owner = session->conn.from.route->state.owner;
+
+	return owner != NULL ? CP_CAST(owner, struct binding, BINDING_MAGIC) : NULL;
 }
 
 static int
@@ -182,16 +184,17 @@ start_worker(const struct binding *binding, void **ret_data)
 void *
 cp_worker_state(struct cp_conn *conn)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct binding *binding = binding_of(session);
-	struct worker_state *first = atomic_load_explicit(&binding->workers, memory_order_acquire);
 	struct worker_state *worker;
 
-	for (worker = first; worker != NULL; worker = worker->next) {
+	if (binding == NULL || binding->handler->worker_start == NULL)
+		running_misuse(__func__, "called by a handler without worker_start()");
+	worker = atomic_load_explicit(&binding->workers, memory_order_acquire);
+	for (; worker != NULL; worker = worker->next) {
 		if (worker->sched == session->sched)
 			return worker->data;
 	}
-	CP_ASSERT(binding->handler->worker_start != NULL);
 	worker = mem_zalloc(sizeof(*worker));
 	if (worker == NULL) {
 		errno = ENOMEM;
@@ -215,9 +218,10 @@ cp_worker_state(struct cp_conn *conn)
 void
 cp_count(const struct cp_conn *conn, unsigned index, uint64_t n)
 {
-	struct binding *binding = binding_of(session_from_public(conn));
+	struct binding *binding = binding_of(session_of_handler(conn, __func__));
 
-	CP_ASSERT(index < binding->counter_count);
+	if (binding == NULL || index >= binding->counter_count)
+		running_misuse(__func__, "its index is none of the handler's counters");
 	atomic_fetch_add_explicit(&binding->counters[index], n, memory_order_relaxed);
 }
 

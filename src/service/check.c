@@ -31,7 +31,7 @@
 /* Somebody who waits; on the fiber's stack. */
 struct asker {
 	struct verdict_wish wish;
-	struct cp_conn *conn;
+	struct cp_handle handle;
 };
 
 static uint64_t
@@ -48,7 +48,7 @@ now_ns(void)
 static void
 on_ready(struct verdict_wish *wish)
 {
-	cp_wake(((struct asker *)((char *)wish - offsetof(struct asker, wish)))->conn);
+	(void)cp_wake(((struct asker *)((char *)wish - offsetof(struct asker, wish)))->handle);
 }
 
 /* Returns owned; NULL: errno. */
@@ -56,10 +56,12 @@ static struct verdict_result *
 ask(struct cp_conn *conn)
 {
 	struct verdict_share *share = cp_state(conn);
-	struct asker asker = {.wish.ready = on_ready, .conn = conn};
+	struct asker asker = {.wish.ready = on_ready, .handle = cp_handle_of(conn)};
 	int rc;
 	int saved;
 
+	if (asker.handle.connection == 0)
+		return NULL;
 	if (verdict_ask(share, &asker.wish))
 		return asker.wish.result;
 	/* No longer than the command's time: it is answered then, if not before. */

@@ -95,7 +95,7 @@ log_error_line(struct error_lines *lines, const char *text)
 {
 	const struct run *run = CP_CONTAINER_OF(lines, struct run, errors);
 
-	cp_log((struct cp_conn *)run->session, CP_LOG_NOTICE, "stderr: %s", text);
+	session_log(run->session, LOG_LEVEL_NOTICE, "stderr: %s", text);
 }
 
 /* ---- ending it ---------------------------------------------------------------------------------- */
@@ -105,7 +105,9 @@ patience_ms(const struct run *run)
 {
 	uint64_t ms = run->exec->options->program.kill_timeout_ms;
 
-	return cp_draining((struct cp_conn *)run->session) && ms > KILL_DRAINING_MS ? KILL_DRAINING_MS : ms;
+	bool is_draining = atomic_load_explicit(&run->session->sched->draining, memory_order_relaxed);
+
+	return is_draining && ms > KILL_DRAINING_MS ? KILL_DRAINING_MS : ms;
 }
 
 /* The connection must end. It does when the program has. */
@@ -211,7 +213,7 @@ note_result(struct run *run)
 static void
 warn_not_started(struct run *run)
 {
-	struct exec *exec = cp_state((struct cp_conn *)run->session);
+	struct exec *exec = cp_state(session_public(run->session));
 	uint64_t now_ns = loop_of(run)->now_ns;
 	uint64_t before_ns = atomic_load_explicit(&exec->warned_ns, memory_order_relaxed);
 	char text[PROGRAM_TEXT_MAX];
@@ -219,14 +221,14 @@ warn_not_started(struct run *run)
 	if (run->program.result.how != PROGRAM_NOT_STARTED || (before_ns != 0 && now_ns - before_ns < WARN_NS))
 		return;
 	if (atomic_compare_exchange_strong(&exec->warned_ns, &before_ns, now_ns))
-		cp_log((struct cp_conn *)run->session, CP_LOG_WARNING, "%s",
+		session_log(run->session, LOG_LEVEL_WARNING, "%s",
 			program_format_result(&run->program.result, &exec->options->program, text));
 }
 
 static int
 exec_serve(struct cp_conn *conn)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, "serve");
 	struct run run;
 	int rc;
 

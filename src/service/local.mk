@@ -9,6 +9,7 @@ src_service_libservice_a_SOURCES = \
 	src/service/echo.c \
 	src/service/exec.c src/service/exec.h \
 	src/service/exec_wait.c src/service/exec_wait.h \
+	src/service/handles.c src/service/handles.h \
 	src/service/http_head.c src/service/http_head.h \
 	src/service/module.c src/service/module.h \
 	src/service/module_elf.c src/service/module_elf.h \

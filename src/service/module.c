@@ -75,6 +75,7 @@ __attribute__((used)) static call_fn *const calls[] = {
 	(call_fn *)cp_count,
 	(call_fn *)cp_draining,
 	(call_fn *)cp_error_set,
+	(call_fn *)cp_handle_of,
 	(call_fn *)cp_id,
 	(call_fn *)cp_listener,
 	(call_fn *)cp_local,

@@ -30,6 +30,8 @@ struct proxy {
 /* A client's search for a server; on its fiber's stack. */
 struct search {
 	struct cp_conn *conn;
+	struct cp_handle handle;
+	bool is_unwakeable; /* there is no memory for a handle */
 	struct upstream *upstream;
 	struct upstream_wish wish;
 };
@@ -49,11 +51,27 @@ as_timeout(uint64_t ms)
 	return ms > INT_MAX ? -1 : (int)ms;
 }
 
+static struct search *
+search_of(struct upstream_wish *wish)
+{
+	return (struct search *)((char *)wish - offsetof(struct search, wish));
+}
+
+/* Only who waits needs a handle. */
+static void
+on_queued(struct upstream_wish *wish)
+{
+	struct search *search = search_of(wish);
+
+	search->handle = cp_handle_of(search->conn);
+	search->is_unwakeable = search->handle.connection == 0;
+}
+
 /* Any thread. */
 static void
 on_granted(struct upstream_wish *wish)
 {
-	cp_wake(((struct search *)((char *)wish - offsetof(struct search, wish)))->conn);
+	(void)cp_wake(search_of(wish)->handle);
 }
 
 /*
@@ -74,7 +92,7 @@ take_place(struct search *search)
 			errno = answer == UPSTREAM_FULL ? EBUSY : EHOSTUNREACH;
 			return -1;
 		}
-		rc = cp_sleep(search->conn, as_timeout(search->wish.wait_ms));
+		rc = search->is_unwakeable ? -1 : cp_sleep(search->conn, as_timeout(search->wish.wait_ms));
 		error = errno;
 		if (upstream_cancel(search->upstream, &search->wish) && rc >= 0)
 			return 0;
@@ -190,7 +208,8 @@ static int
 proxy_serve(struct cp_conn *conn)
 {
 	const struct proxy *proxy = cp_state(conn);
-	struct search search = {.conn = conn, .upstream = proxy->upstream, .wish.granted = on_granted};
+	struct search search = {.conn = conn, .upstream = proxy->upstream, .wish.granted = on_granted,
+		.wish.queued = on_queued};
 	struct sockaddr_storage peer;
 	int fd;
 	int rc;

@@ -225,16 +225,43 @@ suspend(void)
 	running.call = call;
 }
 
+/* What it returned is something that we know. If not, the connection ends in an error; which, the log says. */
+static bool
+is_result(const struct session *session, int result)
+{
+	if (result < 0 || (result == CP_RELAY && session->relay != NULL))
+		return true;
+	/* CP_DONE after cp_relay() is to end it, as ever. */
+	if (session->relay != NULL && result != CP_DONE)
+		session_log(session, LOG_LEVEL_ERROR,
+			"serve() returned %d after cp_relay(), expected what that returned", result);
+	else if (result == CP_RELAY)
+		session_log(session, LOG_LEVEL_ERROR, "serve() returned CP_RELAY without cp_relay()");
+	else if (result != CP_DONE && result != CP_PARK)
+		session_log(session, LOG_LEVEL_ERROR,
+			"serve() returned %d, expected CP_DONE, CP_PARK, CP_RELAY or a negative number", result);
+	else
+		return true;
+	return false;
+}
+
 /* On the fiber: the handler's code begins here. */
 static void
 serve_on_fiber(void *arg)
 {
 	struct session *session = arg;
+	int result;
 
 	fiber_set_cxx(session->conn.from.route->state.cxx);
 	errno = 0;
-	session->verdict = (int16_t)session->conn.from.route->handler->serve((struct cp_conn *)session);
+	result = session->conn.from.route->handler->serve(session_public(session));
 	session->verdict_errno = (int16_t)errno;
+	if (is_result(session, result)) {
+		session->verdict = (int16_t)(result < 0 ? -1 : result);
+	} else {
+		session->verdict = -1;
+		session->verdict_errno = EPROTO;
+	}
 }
 
 /* Runs the handler, or goes on with it, until it waits or is done [worker]. */

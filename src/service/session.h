@@ -24,7 +24,6 @@
 #ifndef CP_SERVICE_SESSION_H
 #define CP_SERVICE_SESSION_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,15 +55,13 @@ struct session {
 	struct task wake;          /* posted by cp_wake() */
 	struct session_wait *wait; /* in WAITING: what for; on the fiber's stack */
 	struct relay *relay;       /* from cp_relay() on; owned, as is its server's descriptor */
-	void (*at_end)(void *arg); /* from cp_at_end() */
-	void *at_end_arg;
 	uint64_t active_ms;      /* when bytes last moved */
 	int32_t timeouts_ms[3];  /* by enum cp_timeout, from cp_set_timeout(); 0: the listener's; -1: none */
 	uint32_t lingered_bytes; /* drained */
+	uint32_t handle;         /* its slot of handles.h: `wake` may be posted; 0: none */
 	uint16_t error;          /* what every cp_ call fails with from now on; 0: nothing */
 	uint8_t state;           /* enum session_state; session_set_state() alone writes it */
 	uint8_t budget;          /* calls that may still go through before the fiber yields */
-	atomic_bool wake_used;   /* cp_wake() was called: `wake` may be posted */
 	bool watched : 1;        /* in the loop's set */
 	bool watches_output : 1; /* with EPOLLOUT */
 	bool readable : 1;       /* reading may give something: it was not yet told otherwise */

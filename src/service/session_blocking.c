@@ -43,7 +43,7 @@ let_go_of_blocking(struct session_wait *wait)
 int
 cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct blocking_call call = {
 		.wait = {.what = WAIT_BLOCKING, .end_ms = UINT64_MAX, .let_go = let_go_of_blocking},
 		.job = {.fn = fn, .arg = arg, .loop = &session->sched->loop, .done.fn = on_blocking_done},
@@ -54,7 +54,6 @@ cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 	if (session_take_turn(session) < 0)
 		return -1;
 	call.job.caller = running;
-	call.job.caller.task = NULL;
 	call.job.caller.function = "cp_blocking";
 	call.job.caller.call = NULL;
 	call.job.caller.place = RUNNING_ELSEWHERE;

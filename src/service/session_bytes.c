@@ -78,7 +78,7 @@ read_part_of_line(struct session *session, char *buf, size_t size)
 ssize_t
 cp_read_line(struct cp_conn *conn, char *buf, size_t size)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	size_t glance = LINE_GLANCE_BYTES;
 	size_t got = 0;
 
@@ -182,7 +182,7 @@ send_chunk(struct session *session, int fd, off_t *offset, size_t size)
 ssize_t
 cp_send_file(struct cp_conn *conn, int fd, off_t *offset, size_t count)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	size_t sent = 0;
 
 	while (sent < count) {
@@ -207,7 +207,7 @@ cp_send_file(struct cp_conn *conn, int fd, off_t *offset, size_t count)
 int
 cp_shutdown(struct cp_conn *conn)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 
 	if (session_take_turn(session) < 0)
 		return -1;

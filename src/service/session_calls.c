@@ -38,7 +38,7 @@ as_result(int rc)
 int
 cp_set_timeout(struct cp_conn *conn, enum cp_timeout which, int ms)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 
 	if ((unsigned)which >= CP_COUNT(session->timeouts_ms) || ms < -1)
 		return as_result(-EINVAL);
@@ -112,9 +112,9 @@ await_connected(struct cp_conn *conn, int fd, int timeout_ms)
 int
 cp_connect(struct cp_conn *conn, const char *address, int timeout_ms)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct target target;
-	int rc = fill_target(&target, address);
+	int rc = timeout_ms < -1 ? -EINVAL : fill_target(&target, address);
 	int fd;
 
 	if (rc < 0)
@@ -134,27 +134,21 @@ cp_connect(struct cp_conn *conn, const char *address, int timeout_ms)
 
 /* ---- about the connection ------------------------------------------------------------------------------ */
 
-void
-cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...)
+static void
+log_text(const struct session *session, enum log_level level, const char *fmt, va_list args)
 {
-	const struct session *session = session_from_public(conn);
 	const struct route *route = session->conn.from.route;
 	int saved_errno = errno;
 	struct log_record record;
 	char client[ADDRESS_TEXT_MAX];
 	char text[LOG_FIELD_MAX];
-	va_list args;
 
-	level = level < CP_LOG_ERROR ? CP_LOG_ERROR : level;
-	level = level > CP_LOG_DEBUG ? CP_LOG_DEBUG : level;
-	if (!log_is_enabled((enum log_level)level))
+	if (!log_is_enabled(level))
 		return;
-	va_start(args, fmt);
 	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
 		text[0] = '\0';
-	va_end(args);
-	log_record_init(&record, (enum log_level)level, LOG_EVENT_NONE, "listener '%s': connection %llu: %s",
-		route->listener->name, (unsigned long long)session->conn.from.id, text);
+	log_record_init(&record, level, LOG_EVENT_NONE, "listener '%s': connection %llu: %s", route->listener->name,
+		(unsigned long long)session->conn.from.id, text);
 	log_record_add(&record, "CONNECTION", "%llu", (unsigned long long)session->conn.from.id);
 	log_record_add(&record, "LISTENER", "%s", route->listener->name);
 	log_record_add(&record, "SERVICE", "%s", conf_service_name(&route->rule->service));
@@ -163,14 +157,37 @@ cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...
 	errno = saved_errno;
 }
 
+void
+session_log(const struct session *session, enum log_level level, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	log_text(session, level, fmt, args);
+	va_end(args);
+}
+
+void
+cp_log(const struct cp_conn *conn, enum cp_log_level level, const char *fmt, ...)
+{
+	const struct session *session = session_of_handler(conn, __func__);
+	va_list args;
+
+	level = level < CP_LOG_ERROR ? CP_LOG_ERROR : level;
+	level = level > CP_LOG_DEBUG ? CP_LOG_DEBUG : level;
+	va_start(args, fmt);
+	log_text(session, (enum log_level)level, fmt, args);
+	va_end(args);
+}
+
 const char *
 cp_listener(const struct cp_conn *conn)
 {
-	return session_from_public(conn)->conn.from.route->listener->name;
+	return session_of_handler(conn, __func__)->conn.from.route->listener->name;
 }
 
 uint64_t
 cp_id(const struct cp_conn *conn)
 {
-	return session_from_public(conn)->conn.from.id;
+	return session_of_handler(conn, __func__)->conn.from.id;
 }

@@ -13,6 +13,7 @@
 #include "base/errmsg.h"
 #include "base/log.h"
 #include "net/listener.h"
+#include "service/handles.h"
 #include "service/session_parts.h"
 
 /* Reads in one turn. */
@@ -48,9 +49,11 @@ session_finish(struct session *session)
 	CP_ASSERT(session->fiber == NULL);
 	session_relay_close(session);
 	session_set_state(session, SESSION_OVER);
-	/* What was posted by cp_wake() must not run; where others may still call it, cp_at_end()'s fn ends that. */
-	if (atomic_load(&session->wake_used))
+	if (session->handle != 0) {
+		/* From here on nobody can post, and what was posted must not run. */
+		handles_close(session->conn.from.id, session->handle);
 		loop_unpost(&sched->loop, &session->wake);
+	}
 	timer_clear(&sched->loop.wheel, &session->timer);
 	loop_cancel(&sched->loop, &session->task);
 	/* A descriptor that is ours alone leaves the set when it is closed. */
@@ -60,7 +63,10 @@ session_finish(struct session *session)
 	} else {
 		loop_forget(&sched->loop, &session->watch);
 	}
+	/* For cp_at_end()'s fn. */
+	session_enter_handler(session, "cp_at_end", RUNNING_ELSEWHERE);
 	sched->done(sched, session);
+	session_leave_handler();
 }
 
 /* Throws away what the client sends. True: it has ended, or sent more than its due; it can be closed now. */

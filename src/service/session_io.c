@@ -19,16 +19,22 @@
 #include <sys/socket.h>
 
 #include "base/fdutil.h"
+#include "service/handles.h"
 
 #define PRINTF_MAX 4096
 
-struct session *
-session_on_fiber(struct cp_conn *conn)
+void
+session_misused(const struct cp_conn *conn, const char *call, bool is_for_fiber)
 {
-	struct session *session = session_from_public(conn);
-
-	CP_ASSERT(session->state == SESSION_RUNNING && session->relay == NULL);
-	return session;
+	if (running.task == NULL && running.place == RUNNING_NOTHING)
+		running_misuse(call, "called on a thread that serves no connection; only cp_wake() may be");
+	if (running.task == NULL)
+		running_misuse(call, "called where there is no connection");
+	if (conn == NULL || running.task != conn)
+		running_misuse(call, "called with another connection than the one served here, or one that has ended");
+	if (!is_for_fiber || running.place == RUNNING_FIBER)
+		running_misuse(call, "called after cp_relay(), which gave the connection away");
+	running_misuse(call, "called off the connection's fiber");
 }
 
 int
@@ -99,10 +105,15 @@ session_receive(struct session *session, void *buf, size_t size, int flags, bool
 ssize_t
 cp_recv(struct cp_conn *conn, void *buf, size_t size)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	bool is_rest;
-	ssize_t n = session_receive(session, buf, size, 0, &is_rest);
+	ssize_t n;
 
+	if (size == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	n = session_receive(session, buf, size, 0, &is_rest);
 	if (n <= 0)
 		return n;
 	session->conn.bytes_in += (uint64_t)n;
@@ -115,7 +126,7 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 ssize_t
 cp_send(struct cp_conn *conn, const void *buf, size_t size)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	size_t sent = 0;
 
 	while (sent < size) {
@@ -147,6 +158,7 @@ cp_printf(struct cp_conn *conn, const char *fmt, ...)
 	va_list args;
 	int length;
 
+	(void)session_of_fiber(conn, __func__);
 	va_start(args, fmt);
 	length = vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
@@ -191,11 +203,15 @@ on_fd_ready(struct loop *loop, struct watch *watch, uint32_t events)
 int
 cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct loop *loop = &session->sched->loop;
 	struct session_wait wait = {.what = WAIT_FD, .session = session, .watch.fn = on_fd_ready};
 	int rc;
 
+	if (timeout_ms < -1) {
+		errno = EINVAL;
+		return -1;
+	}
 	wait.end_ms = end_of_wait_ms(session, timeout_ms);
 	/* POLLIN and the others have the values of their EPOLL counterparts. */
 	rc = loop_add(loop, &wait.watch, fd, (uint32_t)(unsigned short)events | EPOLLONESHOT);
@@ -215,10 +231,14 @@ cp_wait_fd(struct cp_conn *conn, int fd, short events, int timeout_ms)
 int
 cp_sleep(struct cp_conn *conn, int timeout_ms)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct session_wait wait = {.what = WAIT_WAKE};
 	int rc = 0;
 
+	if (timeout_ms < -1) {
+		errno = EINVAL;
+		return -1;
+	}
 	wait.end_ms = end_of_wait_ms(session, timeout_ms);
 	if (session->error != 0)
 		rc = -session->error;
@@ -252,9 +272,13 @@ has_input(struct session *session)
 int
 cp_wait(struct cp_conn *conn, int timeout_ms)
 {
-	struct session *session = session_on_fiber(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 	struct session_wait wait = {.what = WAIT_INPUT_OR_WAKE};
 
+	if (timeout_ms < -1) {
+		errno = EINVAL;
+		return -1;
+	}
 	wait.end_ms = end_of_wait_ms(session, timeout_ms);
 	for (;;) {
 		int rc = has_input(session);
@@ -276,46 +300,49 @@ cp_wait(struct cp_conn *conn, int timeout_ms)
 	}
 }
 
-void
-cp_wake(struct cp_conn *conn)
+struct cp_handle
+cp_handle_of(struct cp_conn *conn)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 
-	atomic_store(&session->wake_used, true);
-	loop_post(&session->sched->loop, &session->wake);
+	if (session->handle == 0) {
+		int64_t slot = handles_open(session->conn.from.id, &session->sched->loop, &session->wake);
+
+		if (slot < 0) {
+			errno = (int)-slot;
+			return (struct cp_handle){0};
+		}
+		session->handle = (uint32_t)slot;
+	}
+	return (struct cp_handle){.connection = session->conn.from.id, .slot = session->handle};
+}
+
+int
+cp_wake(struct cp_handle handle)
+{
+	if (handles_post(handle.connection, handle.slot))
+		return 0;
+	errno = ESRCH;
+	return -1;
 }
 
 /* ---- about the connection -------------------------------------------------------------- */
 
-/* Called by conn_close(). Up to here another thread may have called cp_wake(): what it posted must not run. */
-static void
-end_wakes(void *arg)
-{
-	struct session *session = arg;
-
-	session_enter_handler(session, "cp_at_end", RUNNING_ELSEWHERE);
-	session->at_end(session->at_end_arg);
-	session_leave_handler();
-	if (atomic_load(&session->wake_used))
-		loop_unpost(&session->sched->loop, &session->wake);
-}
-
 void
 cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 
-	CP_ASSERT(session->conn.at_end == NULL);
-	session->at_end = fn;
-	session->at_end_arg = arg;
-	session->conn.at_end = end_wakes;
-	session->conn.at_end_arg = session;
+	if (session->conn.at_end != NULL)
+		running_misuse(__func__, "called a second time for this connection");
+	session->conn.at_end = fn;
+	session->conn.at_end_arg = arg;
 }
 
 void
 cp_set_server(struct cp_conn *conn, const char *name)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_of_fiber(conn, __func__);
 
 	loop_update_now(&session->sched->loop);
 	session->conn.server = name;
@@ -325,7 +352,7 @@ cp_set_server(struct cp_conn *conn, const char *name)
 void *
 cp_state(const struct cp_conn *conn)
 {
-	return session_from_public(conn)->conn.from.route->state.data;
+	return session_of_handler(conn, __func__)->conn.from.route->state.data;
 }
 
 static socklen_t
@@ -353,18 +380,19 @@ sockaddr_from_peer(const struct peer *peer, struct sockaddr_storage *address)
 socklen_t
 cp_peer(const struct cp_conn *conn, struct sockaddr_storage *address)
 {
-	return sockaddr_from_peer(&session_from_public(conn)->conn.from.peer, address);
+	return sockaddr_from_peer(&session_of_handler(conn, __func__)->conn.from.peer, address);
 }
 
 socklen_t
 cp_local(const struct cp_conn *conn, struct sockaddr_storage *address)
 {
-	const struct conn_proxied *proxied = session_from_public(conn)->conn.proxied;
+	const struct session *session = session_of_handler(conn, __func__);
+	const struct conn_proxied *proxied = session->conn.proxied;
 	socklen_t length = sizeof(*address);
 
 	if (proxied != NULL && proxied->destination.family != AF_UNSPEC)
 		return sockaddr_from_peer(&proxied->destination, address);
-	if (getsockname(session_from_public(conn)->conn.from.fd, (struct sockaddr *)address, &length) == 0)
+	if (getsockname(session->conn.from.fd, (struct sockaddr *)address, &length) == 0)
 		return length;
 	*address = (struct sockaddr_storage){.ss_family = AF_UNSPEC};
 	return sizeof(sa_family_t);
@@ -373,7 +401,7 @@ cp_local(const struct cp_conn *conn, struct sockaddr_storage *address)
 bool
 cp_draining(const struct cp_conn *conn)
 {
-	const struct session *session = session_from_public(conn);
+	const struct session *session = session_of_handler(conn, __func__);
 
 	return atomic_load_explicit(&session->sched->draining, memory_order_relaxed);
 }

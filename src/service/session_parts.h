@@ -19,6 +19,7 @@
 
 #include "base/assert.h"
 #include "base/defs.h"
+#include "base/log.h"
 #include "base/running.h"
 #include "conf/conf.h"
 #include "net/route.h"
@@ -51,13 +52,40 @@ struct session_wait {
 	uint32_t events; /* what it is ready for */
 };
 
+/* Says what is wrong with a call that did not pass one of the two below. */
+CP_NORETURN void session_misused(const struct cp_conn *conn, const char *call, bool is_for_fiber);
+
+/*
+ * Begins every call of handler.h that may wait or changes the connection: conn is the one that this thread's fiber
+ * serves, and has not been given away. It is compared, not read: a stale one may be anybody's memory.
+ */
 static inline struct session *
-session_from_public(const struct cp_conn *conn)
+session_of_fiber(const struct cp_conn *conn, const char *call)
 {
 	struct session *session = (struct session *)(uintptr_t)conn;
 
-	CP_CHECK_MAGIC(&session->conn, CONN_MAGIC);
+	if (__builtin_expect(conn == NULL || running.task != conn || running.place != RUNNING_FIBER ||
+				     session->relay != NULL,
+		    0))
+		session_misused(conn, call, true);
+	running.call = call;
 	return session;
+}
+
+/* Begins the others, which only look: also where a function of the handler's is called off the fiber. */
+static inline struct session *
+session_of_handler(const struct cp_conn *conn, const char *call)
+{
+	if (__builtin_expect(conn == NULL || running.task != conn, 0))
+		session_misused(conn, call, false);
+	running.call = call;
+	return (struct session *)(uintptr_t)conn;
+}
+
+static inline struct cp_conn *
+session_public(struct session *session)
+{
+	return (struct cp_conn *)session;
 }
 
 static inline const struct conf_listener *
@@ -95,6 +123,9 @@ session_lifetime_ms(const struct session *session)
 	return session_timeout_ms(session, CP_TIMEOUT_LIFETIME, session_rule(session)->lifetime_ms);
 }
 
+/* cp_log(), from anywhere on its worker. */
+void session_log(const struct session *session, enum log_level level, const char *fmt, ...) CP_PRINTF(3, 4);
+
 /* ---- session.c ------------------------------------------------------------------------ */
 
 /* The one mover of states. */
@@ -125,8 +156,6 @@ void session_yield(struct session *session);
 
 /* ---- session_io.c --------------------------------------------------------------------- */
 
-/* For what only the fiber may do: asserts that it is on it. */
-struct session *session_on_fiber(struct cp_conn *conn);
 /*
  * recv(2) of the client with these flags, at once: the one place that knows what a short read means. *ret_is_rest: it
  * emptied the socket, and an edge will tell of what comes.

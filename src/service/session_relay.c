@@ -225,23 +225,29 @@ is_unix_socket(int fd)
 int
 cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms)
 {
+	(void)session_of_fiber(conn, __func__);
+	if (limit == 0) {
+		fd_close(&fd);
+		errno = EINVAL;
+		return -1;
+	}
 	return relay_to_server(conn, fd, is_unix_socket(fd), limit, half_closed_ms);
 }
 
 int
 relay_to_server(struct cp_conn *conn, int fd, bool is_unix, size_t limit, unsigned half_closed_ms)
 {
-	struct session *session = session_from_public(conn);
+	struct session *session = session_of_fiber(conn, "cp_relay");
 	struct relay *relay;
 	int rc;
 
-	CP_ASSERT(session->state == SESSION_RUNNING && session->relay == NULL);
 	if (session->error != 0) {
 		fd_close(&fd);
 		errno = session->error;
 		return -1;
 	}
-	relay = relay_new(&session->sched->relays, session->conn.from.fd, fd, (uint32_t)limit);
+	relay = relay_new(&session->sched->relays, session->conn.from.fd, fd,
+		limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
 	if (relay == NULL) {
 		fd_close(&fd);
 		errno = ENOMEM;

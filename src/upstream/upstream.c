@@ -104,6 +104,8 @@ enqueue_locked(struct upstream *upstream, struct upstream_wish *wish)
 	/* Before what follows `after`, which may be the head. */
 	list_push_back(after->next, &wish->link);
 	upstream->waiting_count++;
+	if (wish->queued != NULL)
+		wish->queued(wish);
 }
 
 static void

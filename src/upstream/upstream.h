@@ -79,6 +79,8 @@ typedef void upstream_granted_fn(struct upstream_wish *wish);
 /* One client's search for a server; on its stack or in its record. New: zeroed, with granted and source_hash set. */
 struct upstream_wish {
 	upstream_granted_fn *granted;
+	/* Called when it is queued, by upstream_take() under the group's lock: before it can be granted. NULL: not. */
+	void (*queued)(struct upstream_wish *wish);
 	uint64_t source_hash;  /* of the client's address, for source_hash */
 	struct server *server; /* the place; one reference */
 	uint64_t wait_ms;      /* set by UPSTREAM_QUEUED and UPSTREAM_WAITING: how long to wait at most */

@@ -79,3 +79,6 @@ tests_unit_service_test_check_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/service/test_exec_wait
 tests_unit_service_test_exec_wait_SOURCES = tests/unit/service/test_exec_wait.c $(FAKESPAWNER) $(SESSIONRIG)
 tests_unit_service_test_exec_wait_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/service/test_handles
+tests_unit_service_test_handles_SOURCES = tests/unit/service/test_handles.c
+tests_unit_service_test_handles_LDADD = $(UNIT_LIBS)

@@ -140,7 +140,7 @@ END_TEST
 
 START_TEST(faults_come_with_the_path_and_the_loaders_words)
 {
-	expect_refused("x.conf", built("broken-abi"), "broken-abi.so: it was compiled for ABI 2 of");
+	expect_refused("x.conf", built("broken-abi"), "broken-abi.so: it was compiled for ABI 3 of");
 	expect_refused("x.conf", built("broken-symbol"), "broken-symbol.so: it has no symbol \"connpoold_handler\"");
 	expect_refused("x.conf", built("broken-undefined"),
 		"broken-undefined.so: cannot load it: undefined symbol: there_is_no_such_call");
@@ -172,7 +172,7 @@ START_TEST(a_module_without_sections_is_asked_for_its_abi_too)
 	rewind(file);
 	ck_assert_uint_eq(fwrite(&header, sizeof(header), 1, file), 1);
 	ck_assert_int_eq(fclose(file), 0);
-	expect_refused("x.conf", path, "bare.so: it was compiled for ABI 2 of");
+	expect_refused("x.conf", path, "bare.so: it was compiled for ABI 3 of");
 }
 END_TEST
 

@@ -102,6 +102,8 @@ upstream_take(struct upstream *upstream, struct upstream_wish *wish, uint64_t no
 	if (answer == UPSTREAM_TAKEN)
 		wish->server = (struct server *)(void *)&place;
 	waiting = answer == UPSTREAM_QUEUED || answer == UPSTREAM_WAITING ? wish : NULL;
+	if (waiting != NULL)
+		wish->queued(wish);
 	wish->wait_ms = answer == UPSTREAM_QUEUED ? WAIT_MS : UINT64_MAX;
 	return answer;
 }

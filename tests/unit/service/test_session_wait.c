@@ -313,12 +313,16 @@ END_TEST
 
 static bool wakes_itself;
 
+/* Of the last one that began to sleep. */
+static struct cp_handle sleeper;
+
 static int
 serve_sleep(struct cp_conn *conn)
 {
 	calls++;
+	sleeper = cp_handle_of(conn);
 	if (wakes_itself)
-		cp_wake(conn);
+		cp_wake(cp_handle_of(conn));
 	note(cp_sleep(conn, timeout_ms));
 	note(cp_sleep(conn, 0));
 	errno = note_errors[0];
@@ -334,17 +338,18 @@ begin_sleep(const char *options)
 	rig_turn_some();
 }
 
-static struct cp_conn *
-public_conn(void)
+static void
+wake(void)
 {
-	return (struct cp_conn *)served.session;
+	ck_assert_int_eq(cp_wake(sleeper), 0);
 }
 
 static void *
-wake_it(void *conn)
+wake_it(void *unused)
 {
-	cp_wake(conn);
-	cp_wake(conn);
+	(void)unused;
+	wake();
+	wake();
 	return NULL;
 }
 
@@ -356,9 +361,9 @@ START_TEST(a_wake_up_ends_the_sleep_once)
 	rig_pass_ms(3 * IDLE_MS);
 	ck_assert_uint_eq(note_count, 0);
 	if (_i == 0)
-		cp_wake(public_conn());
+		wake();
 	else
-		ck_assert_int_eq(pthread_create(&thread, NULL, wake_it, public_conn()), 0);
+		ck_assert_int_eq(pthread_create(&thread, NULL, wake_it, NULL), 0);
 	if (_i == 1)
 		ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	rig_turn_some();
@@ -413,7 +418,7 @@ START_TEST(a_client_that_has_said_all_is_slept_for)
 	ck_assert_int_eq(shutdown(served.client, SHUT_WR), 0);
 	rig_turn_some();
 	ck_assert_uint_eq(note_count, 0);
-	cp_wake(public_conn());
+	wake();
 	rig_turn_some();
 	expect_note(0, 1, 0);
 	served_close_and_finish(&served);
@@ -424,7 +429,7 @@ START_TEST(cancel_ends_a_sleep_and_a_wake_up_does_not_hide_it)
 {
 	begin_sleep("");
 	if (_i == 1)
-		cp_wake(public_conn());
+		wake();
 	served_cancel(&served);
 	expect_note(0, -1, ECANCELED);
 	expect_note(1, -1, ECANCELED);
@@ -441,6 +446,7 @@ serve_wait(struct cp_conn *conn)
 {
 	char buf[8];
 
+	sleeper = cp_handle_of(conn);
 	while (note(cp_wait(conn, timeout_ms)) > 0 && note_count < 4) {
 		if ((note_results[note_count - 1] & CP_READY_INPUT) != 0 && cp_recv(conn, buf, sizeof(buf)) <= 0)
 			return CP_DONE;
@@ -468,7 +474,7 @@ START_TEST(input_and_wake_ups_end_a_wait_for_both)
 	expect_note(0, CP_READY_INPUT, 0);
 	expect_note(1, CP_READY_INPUT, 0);
 	ck_assert_uint_eq(note_count, 2);
-	cp_wake(public_conn());
+	wake();
 	rig_turn_some();
 	expect_note(2, CP_READY_WAKE, 0);
 	ck_assert_uint_eq(note_count, 3);
@@ -500,7 +506,7 @@ START_TEST(wake_ups_do_not_make_a_silent_client_busy)
 {
 	begin_wait("idle_timeout = \"5s\";");
 	rig_pass_ms(IDLE_MS - 1);
-	cp_wake(public_conn());
+	wake();
 	rig_turn_some();
 	expect_note(0, CP_READY_WAKE, 0);
 	rig_pass_ms(1);
@@ -568,30 +574,52 @@ START_TEST(at_end_is_called_once_when_all_is_closed)
 }
 END_TEST
 
-/* Stands for another thread that wakes it a moment before it is told, by the same function, not to. */
-static void
-wake_at_end(void *conn)
-{
-	cp_wake(conn);
-}
-
-static int
-serve_wake_at_end(struct cp_conn *conn)
-{
-	cp_at_end(conn, wake_at_end, conn);
-	return CP_DONE;
-}
-
-static const struct cp_handler wakes_at_end = {.abi = CP_HANDLER_ABI, .name = "late", .serve = serve_wake_at_end};
-
+/* What was posted a moment before it ended does not run, and then nobody can post any more. */
 START_TEST(a_wake_up_at_the_very_end_does_not_outlive_it)
 {
-	served_open(&served, &wakes_at_end, "");
-	/* Over at once: no turn may run what was posted. */
+	begin_sleep("");
 	served_cancel(&served);
+	ck_assert(!served.is_over || list_is_empty(&rig_sched.loop.posted));
+	served_close(&served);
+	rig_pass_ms(LINGER_GLANCE_MS);
 	ck_assert(served.is_over);
 	ck_assert(list_is_empty(&rig_sched.loop.posted));
+	ck_assert_int_eq(cp_wake(sleeper), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	ck_assert(list_is_empty(&rig_sched.loop.posted));
+}
+END_TEST
+
+START_TEST(a_handle_that_is_old_wakes_nobody)
+{
+	static struct served next;
+	struct cp_handle old;
+
+	begin_sleep("");
+	old = sleeper;
+	served_cancel(&served);
+	ck_assert(served.is_over);
+	note_count = 0;
+	/* It gets the slot of the other. */
+	served_begin(&next);
 	rig_turn_some();
+	ck_assert_uint_eq(sleeper.slot, old.slot);
+	ck_assert_int_eq(cp_wake(old), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	rig_turn_some();
+	ck_assert_uint_eq(note_count, 0);
+	wake();
+	rig_turn_some();
+	expect_note(0, 1, 0);
+	served_close_and_finish(&next);
+}
+END_TEST
+
+START_TEST(no_handle_is_nobodys)
+{
+	ck_assert_int_eq(cp_wake((struct cp_handle){0}), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	ck_assert_int_eq(cp_wake((struct cp_handle){.connection = 1, .slot = 1u << 20}), -1);
 }
 END_TEST
 
@@ -756,6 +784,8 @@ main(void)
 	tc = wait_case(suite, "about");
 	tcase_add_loop_test(tc, at_end_is_called_once_when_all_is_closed, 0, 2);
 	tcase_add_test(tc, a_wake_up_at_the_very_end_does_not_outlive_it);
+	tcase_add_test(tc, a_handle_that_is_old_wakes_nobody);
+	tcase_add_test(tc, no_handle_is_nobodys);
 	tcase_add_test(tc, a_unix_client_has_no_address);
 	tcase_add_loop_test(tc, behind_a_proxy_the_peer_is_the_client, 0, 2);
 	tcase_add_test(tc, the_local_address_is_the_sockets);
