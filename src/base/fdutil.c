@@ -124,10 +124,14 @@ close_from_to(unsigned first, unsigned last)
 }
 
 void
-fd_close_all_but(int fd)
+fd_close_all_but(int one, int other)
 {
-	close_from_to(3, (unsigned)fd - 1);
-	close_from_to((unsigned)fd + 1, UINT_MAX);
+	unsigned low = (unsigned)(one < other ? one : other);
+	unsigned high = (unsigned)(one < other ? other : one);
+
+	close_from_to(3, low - 1);
+	close_from_to(low + 1, high - 1);
+	close_from_to(high + 1, UINT_MAX);
 }
 
 int

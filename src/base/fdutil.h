@@ -44,8 +44,11 @@ void fd_signal_event(int fd);
  */
 uint64_t fd_raise_limit(uint64_t wanted);
 
-/* Closes every descriptor from 3 on but this one: for a process that was forked and is to know nothing of them. */
-void fd_close_all_but(int fd);
+/*
+ * Closes every descriptor from 3 on but these two, which may be the same: for a process that was forked and is to know
+ * nothing of them.
+ */
+void fd_close_all_but(int one, int other);
 
 /*
  * recv(2) of a stream socket, never waiting, whatever O_NONBLOCK of a description says that others may hold too.

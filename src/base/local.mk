@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/base/libbase.a
 src_base_libbase_a_SOURCES = \
 	src/base/address.h src/base/assert.h src/base/clock.h src/base/defs.h src/base/errmsg.h src/base/fdutil.h src/base/list.h \
-	src/base/lock.h src/base/log.h src/base/mem.h src/base/systemd.h src/base/units.h
+	src/base/lock.h src/base/log.h src/base/mem.h src/base/rawcall.h src/base/systemd.h src/base/units.h
 src_base_libbase_a_SOURCES += src/base/histogram.c src/base/histogram.h
 src_base_libbase_a_SOURCES += src/base/address.c src/base/assert.c src/base/errmsg.c src/base/fdutil.c src/base/lock.c src/base/mem.c src/base/units.c
 src_base_libbase_a_SOURCES += src/base/capability.c src/base/capability.h

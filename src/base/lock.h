@@ -17,7 +17,7 @@
  *   LOCK_BLOCKING    the queue in blocking.c  calls that wait for a helper thread, and the threads
  *   LOCK_HANDLES     a table in handles.c     which connections can be woken by other threads
  *   LOCK_LOOP        struct loop .lock        tasks posted by other threads
- *   LOCK_SPAWNER     in spawner.c             the spawner that serves, and which programs are in use
+ *   LOCK_SPAWNER     in spawner.c             the socket to the keeper, and which tables of programs are in use
  *   LOCK_MODULES     the list in module.c     which modules are loaded
  *   LOCK_LOG         the log's ring list      which threads have a ring
  */

@@ -101,11 +101,11 @@ examine_user(struct examination *examination, const struct recipe *recipe)
 }
 
 static void
-examine_chroot(struct examination *examination, const struct program_options *program)
+examine_chroot(struct examination *examination, const struct recipe *recipe)
 {
 	int lacks = examination->lacks;
 
-	if (program->chroot == NULL)
+	if (recipe->chroot == NULL)
 		return;
 	need(examination, "chroot", CAPABILITY_BIT(CAP_SYS_CHROOT), "CAP_SYS_CHROOT");
 	if (examination->lacks == lacks)
@@ -113,16 +113,16 @@ examine_chroot(struct examination *examination, const struct program_options *pr
 }
 
 static void
-examine_nice(struct examination *examination, const struct program_options *program)
+examine_nice(struct examination *examination, const struct recipe *recipe)
 {
 	int lacks = examination->lacks;
 	struct rlimit limit = {0};
 
-	if (program->nice == 0)
+	if (recipe->nice == 0)
 		return;
 	/* LimitNICE= of a unit; counted from 20 down (getrlimit(2)). */
 	(void)getrlimit(RLIMIT_NICE, &limit);
-	if (program->nice < getpriority(PRIO_PROCESS, 0) && (rlim_t)(20 - program->nice) > limit.rlim_cur)
+	if (recipe->nice < getpriority(PRIO_PROCESS, 0) && (rlim_t)(20 - recipe->nice) > limit.rlim_cur)
 		need(examination, "nice below that of connpoold", CAPABILITY_BIT(CAP_SYS_NICE), "CAP_SYS_NICE");
 	if (examination->lacks == lacks)
 		need_call(examination, "nice", is_filtered(setpriority(-1, 0, 0), EINVAL), "setpriority");
@@ -175,24 +175,22 @@ examine_file(struct examination *examination, const char *option, const char *ro
 }
 
 static void
-examine_files(struct examination *examination, const struct program_options *program)
+examine_files(struct examination *examination, const struct recipe *recipe)
 {
-	if (program->chroot != NULL && !examine_file(examination, "chroot", NULL, program->chroot, true))
+	if (recipe->chroot != NULL && !examine_file(examination, "chroot", NULL, recipe->chroot, true))
 		return;
-	(void)examine_file(examination, "directory", program->chroot, program->directory, true);
-	(void)examine_file(examination, "command", program->chroot, program->command.items[0], false);
+	(void)examine_file(examination, "directory", recipe->chroot, recipe->directory, true);
+	(void)examine_file(examination, "command", recipe->chroot, recipe->argv[0], false);
 }
 
 int
-needs_examine(struct conf *conf, needs_fn *say_fn)
+needs_examine(const struct conf *conf, needs_fn *say_fn)
 {
 	struct examination examination = {.say = say_fn};
-	struct conf *held = conf_ref(conf);
 	struct errmsg err;
-	struct cookbook *cookbook = cookbook_new(&held, &err);
+	struct cookbook *cookbook = cookbook_new(conf, &err);
 
 	if (cookbook == NULL) {
-		conf_unref(&held);
 		say_fn(err.text, true);
 		return -EINVAL;
 	}
@@ -203,10 +201,10 @@ needs_examine(struct conf *conf, needs_fn *say_fn)
 			continue;
 		examination.rule = conf->listeners[i];
 		examine_user(&examination, recipe);
-		examine_chroot(&examination, recipe->options);
-		examine_nice(&examination, recipe->options);
+		examine_chroot(&examination, recipe);
+		examine_nice(&examination, recipe);
 		examine_limits(&examination, recipe);
-		examine_files(&examination, recipe->options);
+		examine_files(&examination, recipe);
 	}
 	cookbook_free(&cookbook);
 	return examination.lacks;

@@ -22,6 +22,6 @@ typedef void needs_fn(const char *text, bool is_lack);
  * too. Makes system calls that change nothing, but that a sandbox may end the process for: those that starting the
  * programs would make.
  */
-CP_MUST_CHECK int needs_examine(struct conf *conf, needs_fn *say);
+CP_MUST_CHECK int needs_examine(const struct conf *conf, needs_fn *say);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "program/program.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -160,6 +161,71 @@ program_digest(const struct conf *conf)
 
 /* ---- results ------------------------------------------------------------------------------------------ */
 
+void
+program_explain(struct program_result *result, const char *line, size_t length)
+{
+	size_t first = 2;
+	size_t end;
+
+	if (length >= 4 && memcmp(line, "\177ELF", 4) == 0) {
+		if (result->error == ENOENT)
+			result->reason = PROGRAM_REASON_LOADER;
+		return;
+	}
+	if (length < 2 || memcmp(line, "#!", 2) != 0) {
+		if (result->error == ENOEXEC)
+			result->reason = PROGRAM_REASON_FORMAT;
+		return;
+	}
+	/* As the kernel reads it: blanks, then the path up to the next blank. */
+	while (first < length && (line[first] == ' ' || line[first] == '\t'))
+		first++;
+	for (end = first; end < length && strchr(" \t\r\n", line[end]) == NULL; end++)
+		;
+	result->reason = end < length && line[end] == '\r' ? PROGRAM_REASON_CARRIAGE_RETURN : PROGRAM_REASON_INTERPRETER;
+	if (end - first >= sizeof(result->interpreter))
+		end = first + sizeof(result->interpreter) - 1;
+	for (size_t i = first; i < end; i++) {
+		unsigned char byte = (unsigned char)line[i];
+
+		result->interpreter[i - first] = byte < ' ' || byte == 0x7f ? '?' : (char)byte;
+	}
+	result->interpreter[end - first] = '\0';
+}
+
+static void
+format_no_run(const struct program_result *result, const char *path, char buf[PROGRAM_TEXT_MAX])
+{
+	switch (result->reason) {
+	case PROGRAM_REASON_NONE:
+		snprintf(buf, PROGRAM_TEXT_MAX, "cannot run %s: %s", path, errmsg_errno(result->error));
+		break;
+	case PROGRAM_REASON_INTERPRETER:
+		snprintf(buf, PROGRAM_TEXT_MAX,
+			"cannot run %s: the interpreter '%s' that its first line names does not exist", path,
+			result->interpreter);
+		break;
+	case PROGRAM_REASON_CARRIAGE_RETURN:
+		snprintf(buf, PROGRAM_TEXT_MAX,
+			"cannot run %s: its first line, which names the interpreter '%s', ends with a carriage return "
+			"(a DOS line end)",
+			path, result->interpreter);
+		break;
+	case PROGRAM_REASON_LOADER:
+		snprintf(buf, PROGRAM_TEXT_MAX,
+			"cannot run %s: the dynamic loader that it names does not exist; it was made for another "
+			"system",
+			path);
+		break;
+	case PROGRAM_REASON_FORMAT:
+		snprintf(buf, PROGRAM_TEXT_MAX,
+			"cannot run %s: it is no binary for this machine, and no script, which begins with \"#!\" and "
+			"its interpreter",
+			path);
+		break;
+	}
+}
+
 static void
 format_failure(const struct program_result *result, const struct program_options *options, char buf[PROGRAM_TEXT_MAX])
 {
@@ -194,9 +260,13 @@ format_failure(const struct program_result *result, const struct program_options
 	case PROGRAM_STEP_PROCESS:
 		snprintf(buf, PROGRAM_TEXT_MAX, "no process for it: %s", why);
 		break;
+	case PROGRAM_STEP_LATE:
+		snprintf(buf, PROGRAM_TEXT_MAX, "it did not start within %u s: it was stopped before execve, and killed",
+			PROGRAM_START_S);
+		break;
 	case PROGRAM_STEP_RUN:
 	case PROGRAM_STEP_COUNT:
-		snprintf(buf, PROGRAM_TEXT_MAX, "cannot run %s: %s", options->command.items[0], why);
+		format_no_run(result, options->command.items[0], buf);
 		break;
 	}
 }

@@ -12,6 +12,7 @@
 #define CP_PROGRAM_PROGRAM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -111,7 +112,7 @@ const struct program_options *program_of(const struct conf_service *service);
 
 /*
  * A number that stands for everything that conf says of programs, and for where; 0: it names none. Two configs with the
- * same number start the same programs.
+ * same number say the same, though a user that they name may have become another one.
  */
 uint64_t program_digest(const struct conf *conf);
 
@@ -136,19 +137,39 @@ enum program_step {
 	PROGRAM_STEP_DIRECTORY,
 	PROGRAM_STEP_PRIVILEGES,
 	PROGRAM_STEP_RUN,
+	PROGRAM_STEP_LATE, /* none failed: it was stopped on the way, and so killed */
 	PROGRAM_STEP_COUNT,
 };
+
+/* How long one may take from its process to execve(2). */
+#define PROGRAM_START_S 5u
+
+/* Why a file that is there can't be run, where errno does not say so. */
+enum program_reason {
+	PROGRAM_REASON_NONE,
+	PROGRAM_REASON_INTERPRETER,     /* its first line names one that does not exist */
+	PROGRAM_REASON_CARRIAGE_RETURN, /* its first line is one of DOS, and so is the name of the interpreter */
+	PROGRAM_REASON_LOADER,          /* the binary's own dynamic loader does not exist */
+	PROGRAM_REASON_FORMAT,          /* neither a binary for this machine nor a script */
+};
+
+#define PROGRAM_INTERPRETER_MAX 96
 
 struct program_result {
 	enum program_how how;
 	enum program_step step; /* NOT_STARTED */
 	int error;              /* NOT_STARTED: errno */
+	enum program_reason reason;                /* NOT_STARTED, STEP_RUN */
+	char interpreter[PROGRAM_INTERPRETER_MAX]; /* REASON_INTERPRETER, _CARRIAGE_RETURN */
 	int status;
 	bool dumped_core;
 	pid_t pid; /* 0: none */
 	uint64_t cpu_usec;
 	uint64_t memory_peak_bytes;
 };
+
+/* Sets result->reason by what the file begins with that could not be run (STEP_RUN, ENOENT or ENOEXEC). */
+void program_explain(struct program_result *result, const char *line, size_t length);
 
 #define PROGRAM_TEXT_MAX 512
 

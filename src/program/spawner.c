@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spawner.c - the daemon's end of the keeper: configs loaded as part of a transaction, spawners that took the place of
- * one that died, and which programs are still needed.
+ * spawner.c - the daemon's end of the keeper: configs loaded as part of a transaction, and which tables are still
+ * needed; and the main socket, by which every thread opens its channel (spawner_channel.c).
  *
- * Main thread, but for the main socket of the spawner that serves, by which every thread opens its channel
- * (spawner_channel.c), and the counting of what is in use. It waits for nothing but a config to be loaded.
+ * Main thread, but for that socket and the counting of what is in use.
  */
 #include "config.h"
 
@@ -12,7 +11,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -30,110 +28,145 @@
 #include "engine/loop.h"
 #include "program/spawner_wire.h"
 
-/* For the keeper to read a config. */
-#define LOAD_MS 15000
+/* For the keeper to answer; it has a bound of its own, which is less (spawner_load.c). */
+#define LOAD_MS 25000u
 
-/* How often a digest is in use; the keeper is told when it is not any more. */
+/* A table, and how often it is in use; the keeper is told when it is not any more. */
 struct use {
 	struct use *next;
-	uint64_t digest;
+	uint64_t table;
 	unsigned count;
-	unsigned loads; /* by the keeper, each to be dropped */
+	unsigned loads; /* by the keeper, each to be dropped once count is 0 */
 };
 
+/*
+ *   NONE -> ASKING   spawner_prepare_begin(), for a config that names programs
+ *   NONE -> READY    the same, for one that does not
+ *   ASKING -> READY  LOADED with our number has come
+ *   ASKING -> NONE   it says that it has failed, or does not come; spawner_abandon()
+ *   READY -> NONE    spawner_commit(), spawner_abandon()
+ */
+enum transaction_state { TRANSACTION_NONE, TRANSACTION_ASKING, TRANSACTION_READY };
+
 static struct {
-	struct cp_lock lock; /* LOCK_SPAWNER; guards main_fd and uses */
-	int main_fd;         /* of the spawner that serves; -1: there is none */
+	struct cp_lock lock; /* LOCK_SPAWNER; guards keeper_fd and uses */
+	int keeper_fd;       /* -1: it is gone */
 	struct use *uses;
 
-	/* Which one that is, counted. Written under the lock; relaxed: whoever has a name of its programs heard of it.
-	 */
-	atomic_uint serial;
+	int main_fd; /* from spawner_begin() to spawner_end(): read without the lock */
 
 	/* Main thread only. */
 	bool has_begun;
-	int keeper_fd;
 	pid_t keeper_pid;
-	struct loop *loop;
+	struct loop *loop; /* NULL: nobody watches yet */
 	struct watch watch;
-	bool has_candidate;
-	int candidate_fd; /* -1: the one that serves knows the programs */
-	uint64_t candidate_digest;
-} spawner = {.main_fd = -1, .keeper_fd = -1, .candidate_fd = -1};
+	struct timer deadline;
+	enum transaction_state state;
+	uint64_t number; /* of the last LOAD */
+	uint64_t digest;
+	uint64_t table; /* READY; 0: the config names no programs */
+	spawner_ready_fn *ready;
+	void *arg;
+} spawner = {.main_fd = -1, .keeper_fd = -1};
 
-/* ---- digests in use ---------------------------------------------------------------------- */
+/* ---- tables in use ------------------------------------------------------------------------ */
 
-static void
-tell_keeper(enum keeper_verb verb, uint64_t digest)
+static int
+tell_keeper_locked(enum keeper_verb verb, uint64_t value)
 {
-	struct keeper_request request = {.verb = verb, .digest = digest};
+	struct keeper_request request = {.verb = verb, .number = value, .table = value};
 
-	/* Dropping one that can't be said now costs the keeper some memory, and nothing else. */
-	(void)!wire_send(spawner.keeper_fd, &request, sizeof(request), NULL, 0);
+	lock_assert_held(&spawner.lock);
+	return spawner.keeper_fd >= 0 ? wire_send(spawner.keeper_fd, &request, sizeof(request), NULL, 0) : -EPIPE;
 }
 
 static struct use **
-find_use_locked(uint64_t digest)
+find_use_locked(uint64_t table)
 {
 	struct use **holder = &spawner.uses;
 
 	lock_assert_held(&spawner.lock);
-	while (*holder != NULL && (*holder)->digest != digest)
+	while (*holder != NULL && (*holder)->table != table)
 		holder = &(*holder)->next;
 	return holder;
 }
 
-/* The keeper has loaded it. 0 or -ENOMEM. */
+/* What can't be said now is said at the next occasion; the keeper has it in memory until then. */
+static void
+drop_unused_locked(void)
+{
+	struct use **holder = &spawner.uses;
+
+	lock_assert_held(&spawner.lock);
+	while (*holder != NULL) {
+		struct use *use = *holder;
+
+		while (use->count == 0 && use->loads > 0) {
+			int rc = tell_keeper_locked(KEEPER_DROP, use->table);
+
+			if (rc < 0 && !wire_is_over(rc))
+				return;
+			use->loads--;
+		}
+		if (use->count > 0) {
+			holder = &use->next;
+		} else {
+			*holder = use->next;
+			mem_free(use);
+		}
+	}
+}
+
+/* The keeper has loaded it, which is to be dropped when it is not used any more: also at once, when count is 0. */
 static int
-add_use(uint64_t digest)
+add_load(uint64_t table, unsigned count)
 {
 	struct use *fresh = mem_zalloc(sizeof(*fresh));
 	struct use *use;
 
-	if (fresh == NULL)
-		return -ENOMEM;
 	lock_acquire(&spawner.lock);
-	use = *find_use_locked(digest);
-	if (use == NULL) {
+	use = *find_use_locked(table);
+	if (use == NULL && fresh != NULL) {
 		use = fresh;
-		*use = (struct use){.next = spawner.uses, .digest = digest};
+		*use = (struct use){.next = spawner.uses, .table = table};
 		spawner.uses = use;
 		fresh = NULL;
 	}
-	use->count++;
-	use->loads++;
+	if (use != NULL) {
+		use->loads++;
+		use->count += count;
+	} else {
+		/* Should this fail as well, the keeper has it for good. */
+		(void)tell_keeper_locked(KEEPER_DROP, table);
+	}
+	drop_unused_locked();
 	lock_release(&spawner.lock);
 	mem_free(fresh);
-	return 0;
+	return use != NULL ? 0 : -ENOMEM;
 }
 
 static void
-drop_use(uint64_t digest)
+drop_use(uint64_t table)
 {
-	struct use **holder;
-	struct use *over = NULL;
+	struct use *use;
 
 	lock_acquire(&spawner.lock);
-	holder = find_use_locked(digest);
-	if (*holder != NULL && --(*holder)->count == 0) {
-		over = *holder;
-		*holder = over->next;
-	}
+	use = *find_use_locked(table);
+	CP_ASSERT(use != NULL && use->count > 0);
+	use->count--;
+	drop_unused_locked();
 	lock_release(&spawner.lock);
-	for (unsigned i = 0; over != NULL && i < over->loads; i++)
-		tell_keeper(KEEPER_DROP, digest);
-	mem_free(over);
 }
 
 struct program_name
 program_name_ref(unsigned listener)
 {
-	struct program_name name = {.digest = spawner.candidate_digest, .listener = listener};
+	struct program_name name = {.table = spawner.table, .listener = listener};
 
-	CP_ASSERT(spawner.has_candidate && name.digest != 0);
+	CP_ASSERT(spawner.state == TRANSACTION_READY && name.table != 0);
 	lock_acquire(&spawner.lock);
 	/* The transaction has it in use already. */
-	(*find_use_locked(name.digest))->count++;
+	(*find_use_locked(name.table))->count++;
 	lock_release(&spawner.lock);
 	return name;
 }
@@ -141,121 +174,281 @@ program_name_ref(unsigned listener)
 void
 program_name_unref(struct program_name *name)
 {
-	if (name->digest != 0)
-		drop_use(name->digest);
-	name->digest = 0;
+	if (name->table != 0)
+		drop_use(name->table);
+	name->table = 0;
 }
 
-/* ---- the keeper, main thread ----------------------------------------------------------------- */
+/* ---- a transaction ------------------------------------------------------------------------------- */
 
-int
-spawner_begin(const char *conf_path, const struct conf_service_type *types)
-{
-	int fds[2];
-	int rc = wire_pair(fds);
-	pid_t pid;
-
-	if (rc < 0)
-		return rc;
-	pid = fork();
-	if (pid < 0) {
-		rc = -errno;
-		close(fds[0]);
-		close(fds[1]);
-		return rc;
-	}
-	if (pid == 0) {
-		close(fds[0]);
-		keeper_serve(fds[1], conf_path, types);
-	}
-	close(fds[1]);
-	lock_init(&spawner.lock, LOCK_SPAWNER);
-	spawner.has_begun = true;
-	spawner.keeper_fd = fds[0];
-	spawner.keeper_pid = pid;
-	return 0;
-}
-
-/* Channels are opened by it from now on. Takes over fd. */
 static void
-set_main(int fd)
+end_transaction(void)
 {
-	int before;
+	uint64_t table = spawner.table;
 
-	lock_acquire(&spawner.lock);
-	before = spawner.main_fd;
-	spawner.main_fd = fd;
-	atomic_fetch_add_explicit(&spawner.serial, 1, memory_order_relaxed);
-	lock_release(&spawner.lock);
-	fd_close(&before);
+	spawner.state = TRANSACTION_NONE;
+	spawner.table = 0;
+	if (spawner.loop != NULL)
+		timer_clear(&spawner.loop->wheel, &spawner.deadline);
+	if (table != 0)
+		drop_use(table);
+}
+
+/* Of one that waits: what has become of it. */
+static void
+conclude(int rc, const struct errmsg *err)
+{
+	spawner_ready_fn *ready = spawner.ready;
+
+	CP_ASSERT(spawner.state == TRANSACTION_ASKING);
+	if (spawner.loop != NULL)
+		timer_clear(&spawner.loop->wheel, &spawner.deadline);
+	spawner.state = rc == 0 ? TRANSACTION_READY : TRANSACTION_NONE;
+	ready(spawner.arg, rc, err);
 }
 
 static void
-log_restart(const struct keeper_news *news)
+take_loaded(const struct keeper_news *news)
+{
+	struct errmsg err = {""};
+	bool is_ours = spawner.state == TRANSACTION_ASKING && news->number == spawner.number;
+	int rc = -news->error;
+
+	if (rc < 0) {
+		errmsg_set(&err, "the keeper cannot load the config: %s", news->text.text);
+	} else if (is_ours && news->digest != spawner.digest) {
+		(void)!add_load(news->table, 0);
+		errmsg_set(&err, "the programs that the config names were changed while it was read");
+		rc = -EAGAIN;
+	} else {
+		/* One that nobody waits for any more is given back. */
+		rc = add_load(news->table, is_ours ? 1 : 0);
+		errmsg_set(&err, "no memory");
+	}
+	if (!is_ours)
+		return;
+	if (rc == 0)
+		spawner.table = news->table;
+	conclude(rc, &err);
+}
+
+static void
+on_deadline(struct timer *timer)
+{
+	struct errmsg err;
+
+	(void)timer;
+	errmsg_set(&err, "the keeper (process %d) did not answer within %u s", (int)spawner.keeper_pid, LOAD_MS / 1000);
+	conclude(-ETIMEDOUT, &err);
+}
+
+/* ---- what the keeper says -------------------------------------------------------------------------- */
+
+static void
+log_death(const struct keeper_news *news)
 {
 	char how[64];
+	const char *separator = news->text.text[0] != '\0' ? ": " : "";
 
 	if (WIFSIGNALED(news->died_status))
 		snprintf(how, sizeof(how), "was ended by signal %d", WTERMSIG(news->died_status));
 	else
 		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(news->died_status));
-	log_error(LOG_EVENT_SPAWNER_DIED,
-		"the spawner (process %d) %s; %u programs were ended with it, process %d takes its place",
-		(int)news->died_pid, how, news->ended, (int)news->pid);
+	if (news->kind == KEEPER_RESTARTED)
+		log_error(LOG_EVENT_SPAWNER_DIED,
+			"the spawner (process %d) %s%s%s; %u programs were ended with it, process %d takes its place",
+			(int)news->died_pid, how, separator, news->text.text, news->ended, (int)news->pid);
+	else
+		log_error(LOG_EVENT_SPAWNER_DIED,
+			"the spawner (process %d) %s; %u programs were ended with it%s%s, trying again every second",
+			(int)news->died_pid, how, news->ended, separator, news->text.text);
 }
 
-/* One packet of the keeper's, a spawner's socket with it or -1. False: there is none now. */
-static bool
-hear_keeper(struct keeper_news *news, int *ret_fd)
+static void
+lose_keeper(void)
 {
-	int fds[WIRE_FDS_MAX];
-	unsigned fd_count;
-	bool is_cut;
-	ssize_t n = wire_receive(spawner.keeper_fd, news, sizeof(*news), MSG_DONTWAIT, fds, &fd_count, &is_cut);
+	int fd;
 
-	*ret_fd = fd_count > 0 ? fds[0] : -1;
-	for (unsigned i = 1; i < fd_count; i++)
-		close(fds[i]);
-	if (n == (ssize_t)sizeof(*news))
-		return true;
-	fd_close(ret_fd);
-	if (n == -EAGAIN)
-		return false;
 	log_error(LOG_EVENT_SPAWNER_DIED,
 		"the keeper (process %d) is gone: a spawner that dies is not started again, nor are new programs taken "
 		"from a config; restart connpoold",
 		(int)spawner.keeper_pid);
 	if (spawner.loop != NULL)
 		loop_remove(spawner.loop, &spawner.watch, spawner.keeper_fd);
-	spawner.loop = NULL;
-	fd_close(&spawner.keeper_fd);
+	lock_acquire(&spawner.lock);
+	fd = fd_take(&spawner.keeper_fd);
+	drop_unused_locked();
+	lock_release(&spawner.lock);
+	fd_close(&fd);
 	(void)waitpid(spawner.keeper_pid, NULL, WNOHANG);
-	return false;
+	if (spawner.state == TRANSACTION_ASKING) {
+		struct errmsg err = {"the keeper is gone"};
+
+		conclude(-ECONNRESET, &err);
+	}
 }
 
 static void
-take_restarted(const struct keeper_news *news, int fd)
+hear_keeper(void)
 {
-	log_restart(news);
-	if (fd >= 0)
-		set_main(fd);
+	struct keeper_news news;
+	int fds[WIRE_FDS_MAX];
+	unsigned fd_count;
+	bool is_cut;
+	ssize_t n;
+
+	while (spawner.keeper_fd >= 0) {
+		n = wire_receive(spawner.keeper_fd, &news, sizeof(news), fds, &fd_count, &is_cut);
+		if (wire_is_over(n)) {
+			lose_keeper();
+		} else if (n == (ssize_t)sizeof(news)) {
+			if (news.kind == KEEPER_LOADED)
+				take_loaded(&news);
+			else
+				log_death(&news);
+		} else {
+			return;
+		}
+	}
 }
 
 static void
 on_keeper(struct loop *loop, struct watch *watch, uint32_t events)
 {
-	struct keeper_news news;
-	int fd;
-
 	(void)loop;
 	(void)watch;
 	(void)events;
-	if (!hear_keeper(&news, &fd))
-		return;
-	if (news.kind == KEEPER_RESTARTED)
-		take_restarted(&news, fd);
-	else
-		fd_close(&fd);
+	hear_keeper();
+}
+
+/* ---- preparing -------------------------------------------------------------------------------------- */
+
+int
+spawner_prepare_begin(const struct conf *conf, spawner_ready_fn *ready, void *arg, struct errmsg *err)
+{
+	int rc;
+
+	CP_ASSERT(spawner.state == TRANSACTION_NONE);
+	spawner.digest = program_digest(conf);
+	if (spawner.digest == 0) {
+		spawner.state = TRANSACTION_READY;
+		return 0;
+	}
+	if (!spawner.has_begun || spawner.keeper_fd < 0) {
+		errmsg_set(err, "programs cannot be taken from the config: %s",
+			spawner.has_begun ? "the keeper is gone" : "there is no spawner");
+		return spawner.has_begun ? -ECONNRESET : -ENOSYS;
+	}
+	lock_acquire(&spawner.lock);
+	drop_unused_locked();
+	rc = tell_keeper_locked(KEEPER_LOAD, ++spawner.number);
+	lock_release(&spawner.lock);
+	if (rc < 0) {
+		errmsg_set(err, "the keeper cannot be asked: %s", errmsg_errno(rc));
+		return rc;
+	}
+	spawner.state = TRANSACTION_ASKING;
+	spawner.ready = ready;
+	spawner.arg = arg;
+	spawner.deadline.fn = on_deadline;
+	if (spawner.loop != NULL)
+		timer_set(&spawner.loop->wheel, &spawner.deadline, loop_now_ms(spawner.loop) + LOAD_MS);
+	return 1;
+}
+
+struct outcome {
+	bool is_there;
+	int rc;
+	struct errmsg *err;
+};
+
+static void
+note_outcome(void *arg, int rc, const struct errmsg *err)
+{
+	struct outcome *outcome = arg;
+
+	outcome->is_there = true;
+	outcome->rc = rc;
+	*outcome->err = *err;
+}
+
+int
+spawner_prepare(const struct conf *conf, struct errmsg *err)
+{
+	struct outcome outcome = {.err = err};
+	uint64_t until_ns = clock_now_ns() + LOAD_MS * CLOCK_NS_PER_MS;
+	int rc = spawner_prepare_begin(conf, note_outcome, &outcome, err);
+
+	if (rc <= 0)
+		return rc;
+	while (!outcome.is_there) {
+		struct pollfd pfd = {.fd = spawner.keeper_fd, .events = POLLIN};
+		uint64_t now_ns = clock_now_ns();
+
+		if (now_ns >= until_ns) {
+			on_deadline(&spawner.deadline);
+			break;
+		}
+		(void)poll(&pfd, 1, (int)((until_ns - now_ns) / CLOCK_NS_PER_MS) + 1);
+		hear_keeper();
+	}
+	return outcome.rc;
+}
+
+void
+spawner_commit(void)
+{
+	CP_ASSERT(spawner.state == TRANSACTION_READY);
+	end_transaction();
+}
+
+void
+spawner_abandon(void)
+{
+	end_transaction();
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static int
+fork_keeper(int keeper_fds[2], int main_fds[2], const char *conf_path, const struct conf_service_type *types)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		close(keeper_fds[0]);
+		close(main_fds[0]);
+		keeper_serve(keeper_fds[1], main_fds[1], conf_path, types);
+	}
+	return pid;
+}
+
+int
+spawner_begin(const char *conf_path, const struct conf_service_type *types)
+{
+	int keeper_fds[2] = {-1, -1};
+	int main_fds[2] = {-1, -1};
+	int rc = wire_pair(keeper_fds);
+
+	if (rc == 0)
+		rc = wire_pair(main_fds);
+	if (rc == 0)
+		rc = fork_keeper(keeper_fds, main_fds, conf_path, types);
+	fd_close(&keeper_fds[1]);
+	fd_close(&main_fds[1]);
+	if (rc < 0) {
+		fd_close(&keeper_fds[0]);
+		fd_close(&main_fds[0]);
+		return rc;
+	}
+	lock_init(&spawner.lock, LOCK_SPAWNER);
+	spawner.has_begun = true;
+	spawner.keeper_fd = keeper_fds[0];
+	spawner.main_fd = main_fds[0];
+	spawner.keeper_pid = rc;
+	return 0;
 }
 
 int
@@ -270,122 +463,17 @@ spawner_watch(struct loop *loop)
 	return rc;
 }
 
-/* 0, or -ETIMEDOUT, -ECONNRESET. */
-static int
-await_loaded(struct keeper_news *news, int *ret_fd)
-{
-	uint64_t until_ns = clock_now_ns() + LOAD_MS * CLOCK_NS_PER_MS;
-	struct pollfd pfd = {.fd = spawner.keeper_fd, .events = POLLIN};
-
-	for (;;) {
-		uint64_t now_ns = clock_now_ns();
-
-		if (hear_keeper(news, ret_fd)) {
-			if (news->kind == KEEPER_LOADED)
-				return 0;
-			take_restarted(news, *ret_fd);
-			continue;
-		}
-		if (spawner.keeper_fd < 0)
-			return -ECONNRESET;
-		if (now_ns >= until_ns)
-			return -ETIMEDOUT;
-		(void)poll(&pfd, 1, (int)((until_ns - now_ns) / CLOCK_NS_PER_MS) + 1);
-	}
-}
-
-/* As spawner_prepare(), for a config that names programs. */
-static int
-load(uint64_t digest, struct errmsg *err)
-{
-	struct keeper_news news;
-	int rc;
-
-	if (spawner.keeper_fd < 0) {
-		errmsg_set(err, "programs cannot be taken from the config: the keeper is gone");
-		return -ECONNRESET;
-	}
-	tell_keeper(KEEPER_LOAD, 0);
-	rc = await_loaded(&news, &spawner.candidate_fd);
-	if (rc < 0) {
-		errmsg_set(err, "the keeper did not load the config: %s", errmsg_errno(rc));
-		return rc;
-	}
-	if (news.error != 0) {
-		errmsg_set(err, "the keeper cannot load the config: %s", news.text.text);
-		fd_close(&spawner.candidate_fd);
-		return -news.error;
-	}
-	if (news.digest != digest || add_use(digest) < 0) {
-		errmsg_set(err, "the programs that the config names were changed while it was read");
-		tell_keeper(KEEPER_DROP, news.digest);
-		fd_close(&spawner.candidate_fd);
-		return -EAGAIN;
-	}
-	return 0;
-}
-
-int
-spawner_prepare(const struct conf *conf, struct errmsg *err)
-{
-	uint64_t digest = program_digest(conf);
-	int rc = 0;
-
-	CP_ASSERT(!spawner.has_candidate);
-	if (digest != 0 && !spawner.has_begun) {
-		errmsg_set(err, "there is no spawner");
-		return -ENOSYS;
-	}
-	if (digest != 0)
-		rc = load(digest, err);
-	if (rc == 0) {
-		spawner.has_candidate = true;
-		spawner.candidate_digest = digest;
-	}
-	return rc;
-}
-
-static void
-end_transaction(void)
-{
-	spawner.has_candidate = false;
-	if (spawner.candidate_digest != 0)
-		drop_use(spawner.candidate_digest);
-	spawner.candidate_digest = 0;
-}
-
-void
-spawner_commit(void)
-{
-	if (!spawner.has_candidate)
-		return;
-	/* Without programs in the config the one that serves stays: connections that came before may need it yet. */
-	if (spawner.candidate_digest != 0)
-		tell_keeper(KEEPER_COMMIT, 0);
-	if (spawner.candidate_fd >= 0)
-		set_main(fd_take(&spawner.candidate_fd));
-	end_transaction();
-}
-
-void
-spawner_abandon(void)
-{
-	if (!spawner.has_candidate)
-		return;
-	fd_close(&spawner.candidate_fd);
-	end_transaction();
-}
-
 void
 spawner_end(void)
 {
 	if (!spawner.has_begun)
 		return;
+	end_transaction();
 	channel_close_own();
-	if (spawner.loop != NULL)
+	if (spawner.loop != NULL && spawner.keeper_fd >= 0)
 		loop_remove(spawner.loop, &spawner.watch, spawner.keeper_fd);
 	spawner.loop = NULL;
-	set_main(-1);
+	fd_close(&spawner.main_fd);
 	if (spawner.keeper_fd >= 0) {
 		fd_close(&spawner.keeper_fd);
 		(void)waitpid(spawner.keeper_pid, NULL, 0);
@@ -400,14 +488,8 @@ spawner_end(void)
 	spawner.has_begun = false;
 }
 
-unsigned
-spawner_serial(void)
-{
-	return atomic_load_explicit(&spawner.serial, memory_order_relaxed);
-}
-
 int
-spawner_open_channel(int *ret_fd, unsigned *ret_serial)
+spawner_open_channel(int *ret_fd)
 {
 	int fds[2];
 	char byte = 0;
@@ -415,14 +497,11 @@ spawner_open_channel(int *ret_fd, unsigned *ret_serial)
 
 	if (rc < 0)
 		return rc;
-	lock_acquire(&spawner.lock);
-	*ret_serial = spawner_serial();
-	rc = spawner.main_fd >= 0 ? wire_send(spawner.main_fd, &byte, sizeof(byte), &fds[1], 1) : -EPIPE;
-	lock_release(&spawner.lock);
+	rc = wire_send(spawner.main_fd, &byte, sizeof(byte), &fds[1], 1);
 	close(fds[1]);
 	if (rc < 0)
 		close(fds[0]);
 	else
 		*ret_fd = fds[0];
-	return rc;
+	return wire_is_over(rc) && rc < 0 ? -EPIPE : rc;
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spawner_keeper.c - the keeper: reads configs when the daemon does, forks a spawner for each that names new programs,
- * and another when one dies.
+ * spawner_keeper.c - the keeper: has a spawner running while any config in use names programs, and tells it of them.
  *
  * It was forked before the daemon had threads, sockets or clients, and never sees any of them. It does nothing but wait
  * most of the time. Programs whose spawner has died become its children (PR_SET_CHILD_SUBREAPER), so that it can end
  * and reap them; and so do processes that programs have left behind, which it reaps.
+ *
+ * Of the spawner there are three states, and reap() alone says that it is dead:
+ *
+ *   NONE -> RUNNING    start_spawner(): it is forked, and with it has every table that there is
+ *   RUNNING -> KILLED  check_pong(): it did not answer for PONG_S
+ *   RUNNING, KILLED -> NONE  on_death(); started again at restart_at_ns while a table is in use
  */
 #include "config.h"
 
@@ -26,202 +31,350 @@
 #include "base/fault.h"
 #include "base/fdutil.h"
 #include "base/list.h"
-#include "base/mem.h"
-#include "conf/conf.h"
-#include "conf/load.h"
+#include "program/spawner_load.h"
 #include "program/spawner_wire.h"
 
 /* One that died sooner is not started again at once: what ended it may end it again. */
 #define RESTART_PAUSE_MS 1000
-/* How long the spawners have to end, once the daemon has. */
+/* How long the spawner has to end, once the daemon has. */
 #define END_MS 3000
+/* It is asked so often whether it turns, and is given so long. */
+#define PING_S 5u
+#define PONG_S 10u
+#define OVERSLEPT_NS (2 * CLOCK_NS_PER_S)
 
-/* A spawner process. */
-struct child {
-	struct list link;
-	pid_t pid;
-	uint64_t started_ns;
-	struct spawner_table *table;
-};
+enum spawner_state { SPAWNER_NONE, SPAWNER_RUNNING, SPAWNER_KILLED };
 
 struct keeper {
 	int daemon_fd;
+	int main_fd; /* every spawner has it, one after the other */
 	int signal_fd;
-	const char *conf_path;
-	const struct conf_service_type *types;
-	struct cookbook *cookbooks;
-	struct list children;
-	struct child *serving;   /* of the config in force; NULL: it names no program, or the pause is not over */
-	struct child *candidate; /* of the one loaded last, not yet in force */
-	uint64_t restart_at_ns;  /* serving is to be started again; 0: it is not */
-	struct keeper_news died; /* what will be said then */
+	int control_fd; /* to the spawner */
+	struct load load;
+
+	enum spawner_state state;
+	pid_t pid;
+	uint64_t started_ns;
+	struct spawner_shared *shared;
+	uint64_t restart_at_ns; /* NONE: it is to be started then; 0: when a table is there */
+
+	uint64_t last_number; /* of a control request */
+	uint64_t ping_number; /* under way; 0: none is */
+	uint64_t ping_ns;     /* when it was asked, or is to be asked */
+	bool ping_is_sent;
+
+	struct keeper_news answer; /* to be told */
+	struct keeper_news death;
+	bool owes_answer;
+	bool owes_death;
+	bool is_restart;     /* NONE: one has died */
+	bool has_complained; /* that there can be none, since it did */
 };
 
-/* ---- forking ------------------------------------------------------------------------------- */
+static uint64_t
+ms_later(uint64_t ms)
+{
+	return clock_now_ns() + ms * CLOCK_NS_PER_MS;
+}
+
+/* ---- what the daemon is told ---------------------------------------------------------------- */
+
+/* What its socket does not take is sent when it does; one that has ended needs no news. */
+static void
+send_news(struct keeper *keeper)
+{
+	if (keeper->owes_death)
+		keeper->owes_death =
+			wire_send(keeper->daemon_fd, &keeper->death, sizeof(keeper->death), NULL, 0) < 0;
+	if (keeper->owes_answer)
+		keeper->owes_answer =
+			wire_send(keeper->daemon_fd, &keeper->answer, sizeof(keeper->answer), NULL, 0) < 0;
+}
 
 static void
-free_child(struct child **holder)
+fail_load(struct keeper *keeper, const char *what, int error)
 {
-	struct child *child = *holder;
+	keeper->answer = (struct keeper_news){0};
+	errmsg_set(&keeper->answer.text, "%s: %s", what, errmsg_errno(error));
+	load_fail(&keeper->load, error, &keeper->answer);
+	keeper->owes_answer = true;
+}
 
-	*holder = NULL;
-	if (child == NULL)
+static void
+finish_load_if_known(struct keeper *keeper)
+{
+	if (keeper->load.state != LOAD_HANDING || keeper->load.table->state != TABLE_KNOWN)
 		return;
-	list_remove(&child->link);
-	if (child->table != NULL)
-		munmap(child->table, sizeof(*child->table));
-	mem_free(child);
+	load_finish(&keeper->load, &keeper->answer);
+	keeper->owes_answer = true;
 }
 
-static struct child *
-new_child(struct keeper *keeper)
+/* ---- the spawner's life ---------------------------------------------------------------------- */
+
+/* What it knows from the moment it is forked. */
+static void
+mark_tables(struct keeper *keeper, enum table_state state)
 {
-	struct child *child = mem_zalloc(sizeof(*child));
-
-	if (child == NULL)
-		return NULL;
-	list_push_back(&keeper->children, &child->link);
-	child->started_ns = clock_now_ns();
-	child->table = mmap(
-		NULL, sizeof(*child->table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (child->table == MAP_FAILED) {
-		child->table = NULL;
-		free_child(&child);
-	}
-	return child;
+	for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next)
+		CP_CONTAINER_OF(link, struct kept_table, link)->state = state;
 }
 
-/* Forks a spawner that knows every cookbook there is. 0 and the daemon's end of its main socket, or -errno. */
+/* 0 or -errno. */
 static int
-fork_spawner(struct keeper *keeper, struct child **ret_child, int *ret_fd)
+fork_spawner(struct keeper *keeper)
 {
-	struct child *child = new_child(keeper);
 	int fds[2];
-	int rc = child != NULL ? wire_pair(fds) : -ENOMEM;
+	int rc = wire_pair(fds);
+
+	if (rc < 0)
+		return rc;
+	keeper->shared = mmap(NULL, sizeof(*keeper->shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (keeper->shared == MAP_FAILED) {
+		rc = -errno;
+	} else {
+		keeper->pid = fork();
+		rc = keeper->pid < 0 ? -errno : 0;
+	}
+	if (rc == 0 && keeper->pid == 0) {
+		(void)prctl(PR_SET_NAME, "cp-spawner");
+		fd_close(&keeper->daemon_fd);
+		fd_close(&keeper->signal_fd);
+		fd_close(&keeper->load.answer_fd);
+		fd_close(&keeper->load.table_fd);
+		close(fds[0]);
+		spawner_serve(keeper->main_fd, fds[1], &keeper->load.tables, keeper->shared);
+	}
+	close(fds[1]);
+	if (rc < 0) {
+		close(fds[0]);
+		if (keeper->shared != MAP_FAILED)
+			(void)munmap(keeper->shared, sizeof(*keeper->shared));
+		keeper->shared = NULL;
+		keeper->pid = 0;
+		return rc;
+	}
+	keeper->control_fd = fds[0];
+	return 0;
+}
+
+static void
+start_spawner(struct keeper *keeper)
+{
+	int rc = fork_spawner(keeper);
 
 	if (rc < 0) {
-		free_child(&child);
-		return rc;
-	}
-	child->pid = fork();
-	if (child->pid == 0) {
-		(void)prctl(PR_SET_NAME, "cp-spawner");
-		close(keeper->daemon_fd);
-		close(keeper->signal_fd);
-		close(fds[0]);
-		spawner_serve(fds[1], keeper->cookbooks, child->table);
-	}
-	rc = -errno;
-	close(fds[1]);
-	if (child->pid < 0) {
-		close(fds[0]);
-		free_child(&child);
-		return rc;
-	}
-	*ret_child = child;
-	*ret_fd = fds[0];
-	return 0;
-}
-
-static void
-tell(const struct keeper *keeper, const struct keeper_news *news, int fd)
-{
-	/* The socket holds more of it than there can be loads and deaths in a second; a daemon gone needs no news. */
-	(void)!wire_send(keeper->daemon_fd, news, sizeof(*news), &fd, fd >= 0 ? 1 : 0);
-	if (fd >= 0)
-		close(fd);
-}
-
-/* ---- configs ---------------------------------------------------------------------------------- */
-
-static struct cookbook **
-find_cookbook(struct keeper *keeper, uint64_t digest)
-{
-	struct cookbook **holder = &keeper->cookbooks;
-
-	while (*holder != NULL && (*holder)->digest != digest)
-		holder = &(*holder)->next;
-	return holder;
-}
-
-static struct conf *
-read_conf(const struct keeper *keeper, struct errmsg *err)
-{
-	struct conf_errors errors = {0};
-	struct conf *conf = conf_load(keeper->conf_path, keeper->types, &errors);
-
-	if (conf == NULL)
-		errmsg_set(err, "%s", errors.count > 0 ? errors.items[0].text : "no memory");
-	conf_errors_fini(&errors);
-	return conf;
-}
-
-/* Reads the config; a new cookbook is put first. 0, 1: it was known already; -errno with err. */
-static int
-load_cookbook(struct keeper *keeper, uint64_t *ret_digest, struct errmsg *err)
-{
-	struct conf *conf = read_conf(keeper, err);
-	struct cookbook *cookbook;
-	struct cookbook *known;
-
-	if (conf == NULL)
-		return -EINVAL;
-	cookbook = cookbook_new(&conf, err);
-	if (cookbook == NULL) {
-		conf_unref(&conf);
-		return -ENOENT;
-	}
-	*ret_digest = cookbook->digest;
-	known = *find_cookbook(keeper, cookbook->digest);
-	if (known != NULL) {
-		cookbook_free(&cookbook);
-		known->loads++;
-		return 1;
-	}
-	cookbook->loads = 1;
-	cookbook->next = keeper->cookbooks;
-	keeper->cookbooks = cookbook;
-	return 0;
-}
-
-static void
-drop_cookbook(struct keeper *keeper, uint64_t digest)
-{
-	struct cookbook **holder = find_cookbook(keeper, digest);
-	struct cookbook *cookbook = *holder;
-
-	if (cookbook == NULL || --cookbook->loads > 0)
+		if (keeper->is_restart && !keeper->has_complained) {
+			keeper->death.kind = KEEPER_CANNOT_START;
+			errmsg_set(&keeper->death.text, "cannot start it again: %s", errmsg_errno(rc));
+			keeper->owes_death = keeper->has_complained = true;
+		}
+		if (keeper->load.state == LOAD_HANDING)
+			fail_load(keeper, "cannot start the spawner", -rc);
+		keeper->restart_at_ns = ms_later(RESTART_PAUSE_MS);
 		return;
-	*holder = cookbook->next;
-	cookbook_free(&cookbook);
+	}
+	keeper->state = SPAWNER_RUNNING;
+	keeper->started_ns = clock_now_ns();
+	keeper->restart_at_ns = 0;
+	keeper->ping_number = 0;
+	keeper->ping_ns = keeper->started_ns + PING_S * CLOCK_NS_PER_S;
+	mark_tables(keeper, TABLE_KNOWN);
+	if (keeper->is_restart) {
+		keeper->death.kind = KEEPER_RESTARTED;
+		keeper->death.pid = keeper->pid;
+		if (keeper->has_complained)
+			errmsg_set(&keeper->death.text, "%s", "");
+		keeper->owes_death = true;
+	}
+	keeper->is_restart = false;
+}
+
+/* Whatever ran under it. Each program leads a process group of its own, once it has come so far. */
+static unsigned
+end_programs(const struct keeper *keeper)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < SPAWNER_PROGRAMS_MAX; i++) {
+		int32_t pid = atomic_load(&keeper->shared->pids[i]);
+
+		if (pid > 0 && (kill(-pid, SIGKILL) == 0 || kill(pid, SIGKILL) == 0))
+			count++;
+	}
+	return count;
 }
 
 static void
-load(struct keeper *keeper)
+on_death(struct keeper *keeper, int status)
 {
-	struct keeper_news news = {.kind = KEEPER_LOADED};
-	int fd = -1;
-	int rc = load_cookbook(keeper, &news.digest, &news.text);
+	uint64_t now_ns = clock_now_ns();
+	uint64_t pause_ns = RESTART_PAUSE_MS * CLOCK_NS_PER_MS;
 
-	keeper->candidate = keeper->serving;
-	if (rc == 0 || (rc == 1 && keeper->serving == NULL)) {
-		rc = fork_spawner(keeper, &keeper->candidate, &fd);
-		if (rc < 0) {
-			errmsg_set(&news.text, "cannot fork: %s", errmsg_errno(rc));
-			drop_cookbook(keeper, news.digest);
+	keeper->death = (struct keeper_news){.died_pid = keeper->pid,
+		.died_status = status,
+		.ended = end_programs(keeper),
+		.text = keeper->shared->why};
+	if (keeper->state == SPAWNER_KILLED)
+		errmsg_set(&keeper->death.text, "it did not answer for %u s", PONG_S);
+	keeper->owes_death = keeper->has_complained = false;
+	keeper->is_restart = true;
+	(void)munmap(keeper->shared, sizeof(*keeper->shared));
+	keeper->shared = NULL;
+	fd_close(&keeper->control_fd);
+	keeper->state = SPAWNER_NONE;
+	keeper->pid = 0;
+	keeper->restart_at_ns = now_ns - keeper->started_ns < pause_ns ? now_ns + pause_ns : now_ns;
+	mark_tables(keeper, TABLE_UNSENT);
+}
+
+static bool
+has_died(struct keeper *keeper)
+{
+	int status;
+
+	if (keeper->pid == 0 || waitpid(keeper->pid, &status, WNOHANG) != keeper->pid)
+		return false;
+	on_death(keeper, status);
+	return true;
+}
+
+static void
+reap(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+
+	(void)!read(keeper->signal_fd, &info, sizeof(info));
+	for (;;) {
+		struct keeper_news failed = {0};
+		siginfo_t child;
+		int status;
+
+		child.si_pid = 0;
+		if (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) < 0 || child.si_pid == 0)
+			return;
+		/* First: it ends what ran under it, whose numbers are theirs as long as they are not reaped. */
+		if (has_died(keeper) || waitpid(child.si_pid, &status, WNOHANG) <= 0)
+			continue;
+		if (!load_on_reaped(&keeper->load, child.si_pid, status, &failed)) {
+			keeper->answer = failed;
+			keeper->owes_answer = true;
 		}
 	}
-	news.error = rc < 0 ? -rc : 0;
-	news.pid = keeper->candidate != NULL ? keeper->candidate->pid : 0;
-	tell(keeper, &news, fd);
+}
+
+/* ---- what the spawner is told ------------------------------------------------------------------- */
+
+static int
+send_control(struct keeper *keeper, enum control_verb verb, uint64_t table, int fd)
+{
+	struct control_request request = {.verb = verb, .number = ++keeper->last_number, .table = table};
+
+	return wire_send(keeper->control_fd, &request, sizeof(request), &fd, fd >= 0 ? 1 : 0);
+}
+
+/* Those that it does not know yet, and those that it is to forget. What can't be sent now is sent in the next turn. */
+static void
+send_tables(struct keeper *keeper)
+{
+	struct list *link;
+	struct list *following;
+
+	LIST_FOREACH (&keeper->load.tables, link, following) {
+		struct kept_table *table = CP_CONTAINER_OF(link, struct kept_table, link);
+		bool is_running = keeper->state == SPAWNER_RUNNING;
+
+		if (table->loads == 0) {
+			if (!is_running || table->state == TABLE_UNSENT ||
+				send_control(keeper, CONTROL_FORGET, table->number, -1) == 0)
+				load_free_table(&table);
+		} else if (is_running && table->state == TABLE_UNSENT &&
+			   send_control(keeper, CONTROL_TABLE, table->number, table->fd) == 0) {
+			table->state = TABLE_SENT;
+			table->control_number = keeper->last_number;
+		}
+	}
 }
 
 static void
-commit(struct keeper *keeper)
+on_table_answer(struct keeper *keeper, struct kept_table *table, int error)
 {
-	keeper->serving = keeper->candidate;
-	if (keeper->serving != NULL)
-		keeper->restart_at_ns = 0;
+	if (error == 0) {
+		table->state = TABLE_KNOWN;
+		return;
+	}
+	/* Without a load that waits for it, it is sent again: one that the daemon may name is not to be missing. */
+	table->state = TABLE_UNSENT;
+	if (keeper->load.state == LOAD_HANDING && keeper->load.table == table)
+		fail_load(keeper, "the spawner cannot take its programs", error);
+}
+
+static void
+hear_spawner(struct keeper *keeper)
+{
+	struct control_answer answer;
+	int fds[WIRE_FDS_MAX];
+	unsigned fd_count;
+	bool is_cut;
+
+	/* Its end says nothing: it is over when it is reaped. */
+	while (wire_receive(keeper->control_fd, &answer, sizeof(answer), fds, &fd_count, &is_cut) ==
+		(ssize_t)sizeof(answer)) {
+		if (answer.number == keeper->ping_number) {
+			keeper->ping_number = 0;
+			keeper->ping_ns = clock_now_ns() + PING_S * CLOCK_NS_PER_S;
+			continue;
+		}
+		for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next) {
+			struct kept_table *table = CP_CONTAINER_OF(link, struct kept_table, link);
+
+			if (table->state == TABLE_SENT && table->control_number == answer.number) {
+				on_table_answer(keeper, table, answer.error);
+				break;
+			}
+		}
+	}
+}
+
+static void
+send_ping(struct keeper *keeper)
+{
+	keeper->ping_is_sent = send_control(keeper, CONTROL_PING, 0, -1) == 0;
+	keeper->ping_number = keeper->last_number;
+}
+
+/* After everything that it has said was heard. */
+static void
+check_pong(struct keeper *keeper)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	if (keeper->state != SPAWNER_RUNNING)
+		return;
+	if (keeper->ping_number != 0 && !keeper->ping_is_sent)
+		send_ping(keeper);
+	if (now_ns < keeper->ping_ns)
+		return;
+	if (keeper->ping_number == 0) {
+		send_ping(keeper);
+	} else if (now_ns - keeper->ping_ns < OVERSLEPT_NS) {
+		(void)kill(keeper->pid, SIGKILL);
+		keeper->state = SPAWNER_KILLED;
+		return;
+	}
+	/* Who has overslept was stopped, and perhaps the whole machine: it gets the whole time once more. */
+	keeper->ping_ns = now_ns + PONG_S * CLOCK_NS_PER_S;
+}
+
+/* ---- what the daemon asks for --------------------------------------------------------------------- */
+
+static void
+drop_table(struct keeper *keeper, uint64_t number)
+{
+	struct kept_table *table = load_find_table(&keeper->load, number);
+
+	if (table != NULL && table->loads > 0)
+		table->loads--;
 }
 
 /* False: the daemon has ended. */
@@ -232,103 +385,27 @@ hear_daemon(struct keeper *keeper)
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
 	bool is_cut;
-	ssize_t n = wire_receive(keeper->daemon_fd, &request, sizeof(request), MSG_DONTWAIT, fds, &fd_count, &is_cut);
+	ssize_t n = wire_receive(keeper->daemon_fd, &request, sizeof(request), fds, &fd_count, &is_cut);
 
 	for (unsigned i = 0; i < fd_count; i++)
 		close(fds[i]);
-	if (n == -EAGAIN)
-		return true;
-	if (n != (ssize_t)sizeof(request))
+	if (wire_is_over(n))
 		return false;
-	if (request.verb == KEEPER_LOAD)
-		load(keeper);
-	else if (request.verb == KEEPER_COMMIT)
-		commit(keeper);
-	else if (request.verb == KEEPER_DROP)
-		drop_cookbook(keeper, request.digest);
+	if (n != (ssize_t)sizeof(request))
+		return true;
+	if (request.verb == KEEPER_LOAD) {
+		/* Of the one before nobody wants to hear any more. */
+		int rc = load_begin(&keeper->load, request.number);
+
+		if (keeper->owes_answer && keeper->answer.error == 0)
+			drop_table(keeper, keeper->answer.table);
+		keeper->owes_answer = false;
+		if (rc < 0)
+			fail_load(keeper, "cannot read it", -rc);
+	} else if (request.verb == KEEPER_DROP) {
+		drop_table(keeper, request.table);
+	}
 	return true;
-}
-
-/* ---- death ----------------------------------------------------------------------------------------- */
-
-/* Whatever ran under it. Each program leads a process group of its own. */
-static unsigned
-end_programs(const struct child *child)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < SPAWNER_PROGRAMS_MAX; i++) {
-		int32_t pid = atomic_load(&child->table->pids[i]);
-
-		if (pid > 0 && kill(-pid, SIGKILL) == 0)
-			count++;
-	}
-	return count;
-}
-
-static void
-on_death(struct keeper *keeper, struct child *child, int status)
-{
-	unsigned ended = end_programs(child);
-	bool was_serving = child == keeper->serving;
-	uint64_t now_ns = clock_now_ns();
-
-	if (child == keeper->candidate)
-		keeper->candidate = NULL;
-	if (was_serving) {
-		uint64_t pause_ns = RESTART_PAUSE_MS * CLOCK_NS_PER_MS;
-
-		keeper->serving = NULL;
-		keeper->died = (struct keeper_news){
-			.kind = KEEPER_RESTARTED, .died_pid = child->pid, .died_status = status, .ended = ended};
-		keeper->restart_at_ns = now_ns - child->started_ns < pause_ns ? now_ns + pause_ns : now_ns;
-	}
-	free_child(&child);
-}
-
-static struct child *
-find_child(struct keeper *keeper, pid_t pid)
-{
-	struct list *link;
-	struct list *following;
-
-	LIST_FOREACH (&keeper->children, link, following) {
-		struct child *child = CP_CONTAINER_OF(link, struct child, link);
-
-		if (child->pid == pid)
-			return child;
-	}
-	return NULL;
-}
-
-static void
-reap(struct keeper *keeper)
-{
-	struct signalfd_siginfo info;
-	pid_t pid;
-	int status;
-
-	(void)!read(keeper->signal_fd, &info, sizeof(info));
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		struct child *child = find_child(keeper, pid);
-
-		if (child != NULL)
-			on_death(keeper, child, status);
-	}
-}
-
-static void
-restart(struct keeper *keeper)
-{
-	int fd = -1;
-
-	if (fork_spawner(keeper, &keeper->serving, &fd) < 0) {
-		keeper->restart_at_ns = clock_now_ns() + RESTART_PAUSE_MS * CLOCK_NS_PER_MS;
-		return;
-	}
-	keeper->restart_at_ns = 0;
-	keeper->died.pid = keeper->serving->pid;
-	tell(keeper, &keeper->died, fd);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -351,69 +428,130 @@ leave_daemon(struct keeper *keeper)
 		(void)dup2(null_fd, 0);
 		(void)dup2(null_fd, 1);
 	}
-	keeper->daemon_fd = fcntl(keeper->daemon_fd, F_DUPFD_CLOEXEC, 3);
-	fd_close_all_but(keeper->daemon_fd);
+	fd_close_all_but(keeper->daemon_fd, keeper->main_fd);
 }
 
-/* The spawners end by themselves when they find their sockets closed; those that do not are ended. */
+/* The spawner ends by itself when it finds its sockets closed; one that does not is ended. */
 static void
-end_spawners(struct keeper *keeper)
+end_spawner(struct keeper *keeper)
 {
-	uint64_t until_ns = clock_now_ns() + END_MS * CLOCK_NS_PER_MS;
+	uint64_t until_ns = ms_later(END_MS);
 	struct pollfd pfd = {.fd = keeper->signal_fd, .events = POLLIN};
-	struct list *link;
-	struct list *following;
 
-	keeper->serving = NULL;
-	keeper->restart_at_ns = 0;
 	reap(keeper);
-	while (!list_is_empty(&keeper->children) && clock_now_ns() < until_ns) {
+	while (keeper->state != SPAWNER_NONE && clock_now_ns() < until_ns) {
 		(void)poll(&pfd, 1, 100);
 		reap(keeper);
 	}
-	LIST_FOREACH (&keeper->children, link, following) {
-		const struct child *child = CP_CONTAINER_OF(link, struct child, link);
+	if (keeper->state == SPAWNER_NONE)
+		return;
+	(void)kill(keeper->pid, SIGKILL);
+	(void)end_programs(keeper);
+}
 
-		(void)kill(child->pid, SIGKILL);
-		(void)end_programs(child);
+static bool
+has_tables(const struct keeper *keeper)
+{
+	for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next) {
+		if (CP_CONTAINER_OF(link, struct kept_table, link)->loads > 0)
+			return true;
 	}
+	return false;
+}
+
+static int
+sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static int
+until_ms(uint64_t at_ns)
+{
+	uint64_t now_ns = clock_now_ns();
+
+	return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns) / CLOCK_NS_PER_MS) + 1;
+}
+
+static bool
+owes_anything(const struct keeper *keeper)
+{
+	if (keeper->owes_answer || keeper->owes_death)
+		return true;
+	if (keeper->state != SPAWNER_RUNNING)
+		return false;
+	if (keeper->ping_number != 0 && !keeper->ping_is_sent)
+		return true;
+	for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next) {
+		const struct kept_table *table = CP_CONTAINER_OF(link, struct kept_table, link);
+
+		if (table->loads == 0 || table->state == TABLE_UNSENT)
+			return true;
+	}
+	return false;
 }
 
 static int
 wait_ms(const struct keeper *keeper)
 {
-	uint64_t now_ns = clock_now_ns();
+	int ms = load_wait_ms(&keeper->load);
 
-	if (keeper->restart_at_ns == 0)
-		return -1;
-	return keeper->restart_at_ns <= now_ns ? 0 : (int)((keeper->restart_at_ns - now_ns) / CLOCK_NS_PER_MS) + 1;
+	if (owes_anything(keeper))
+		ms = sooner(ms, WIRE_RETRY_MS);
+	if (keeper->state == SPAWNER_NONE && has_tables(keeper))
+		ms = sooner(ms, until_ms(keeper->restart_at_ns));
+	if (keeper->state == SPAWNER_RUNNING)
+		ms = sooner(ms, until_ms(keeper->ping_ns));
+	return ms;
+}
+
+/* Everything that is to be done now, in whatever state things are. */
+static void
+act(struct keeper *keeper)
+{
+	struct keeper_news late = {0};
+
+	send_tables(keeper);
+	if (keeper->state == SPAWNER_NONE && has_tables(keeper) && until_ms(keeper->restart_at_ns) == 0)
+		start_spawner(keeper);
+	finish_load_if_known(keeper);
+	if (load_is_late(&keeper->load, &late)) {
+		keeper->answer = late;
+		keeper->owes_answer = true;
+	}
+	check_pong(keeper);
+	send_news(keeper);
 }
 
 void
-keeper_serve(int daemon_fd, const char *conf_path, const struct conf_service_type *types)
+keeper_serve(int daemon_fd, int main_fd, const char *conf_path, const struct conf_service_type *types)
 {
-	struct keeper keeper = {.daemon_fd = daemon_fd, .conf_path = conf_path, .types = types};
-	struct pollfd pfds[2];
+	struct keeper keeper = {.daemon_fd = daemon_fd, .main_fd = main_fd, .control_fd = -1};
+	int *const not_for_loader[] = {
+		&keeper.daemon_fd, &keeper.main_fd, &keeper.signal_fd, &keeper.control_fd, NULL};
 	sigset_t child;
 	bool has_daemon = true;
 
 	fault_set_process("connpoold: keeper");
-	list_init(&keeper.children);
+	load_init(&keeper.load, conf_path, types, not_for_loader);
 	leave_daemon(&keeper);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	keeper.signal_fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
-	pfds[0] = (struct pollfd){.fd = keeper.daemon_fd, .events = POLLIN};
-	pfds[1] = (struct pollfd){.fd = keeper.signal_fd, .events = POLLIN};
 	while (has_daemon) {
-		(void)poll(pfds, 2, wait_ms(&keeper));
+		struct pollfd pfds[] = {{.fd = keeper.daemon_fd, .events = POLLIN},
+			{.fd = keeper.signal_fd, .events = POLLIN},
+			{.fd = keeper.state == SPAWNER_RUNNING ? keeper.control_fd : -1, .events = POLLIN}};
+
+		(void)poll(pfds, 3, wait_ms(&keeper));
 		if (pfds[1].revents != 0)
 			reap(&keeper);
+		if (keeper.state == SPAWNER_RUNNING)
+			hear_spawner(&keeper);
 		if (pfds[0].revents != 0)
 			has_daemon = hear_daemon(&keeper);
-		if (keeper.restart_at_ns != 0 && wait_ms(&keeper) == 0)
-			restart(&keeper);
+		act(&keeper);
 	}
-	end_spawners(&keeper);
+	end_spawner(&keeper);
 	_exit(0);
 }

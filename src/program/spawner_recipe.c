@@ -3,7 +3,7 @@
  * spawner_recipe.c - what the config says of a program, with every name looked up, so that starting it needs no memory
  * and no look-up.
  *
- * In the keeper, when a config is loaded; the spawner has it from there by fork(2) and only reads it.
+ * In the process that loads a config for the keeper, and in --check; the spawner has it as a table (spawner_table.c).
  */
 #include "config.h"
 
@@ -26,9 +26,10 @@
 /* ---- users -------------------------------------------------------------------------------- */
 
 static int
-find_groups(struct recipe *recipe, const struct passwd *user, struct errmsg *err)
+find_groups(
+	struct recipe *recipe, const struct program_options *options, const struct passwd *user, struct errmsg *err)
 {
-	const struct option_strings *names = &recipe->options->groups;
+	const struct option_strings *names = &options->groups;
 
 	recipe->group_count = 0;
 	if (names->count == 0 && user != NULL) {
@@ -53,9 +54,9 @@ find_groups(struct recipe *recipe, const struct passwd *user, struct errmsg *err
 
 /* Of the section, else of the daemon; nothing to change when the keeper is that user already. */
 static int
-find_user(struct recipe *recipe, const struct conf *conf, const struct passwd **ret_user, struct errmsg *err)
+find_user(struct recipe *recipe, const struct program_options *options, const struct conf *conf,
+	const struct passwd **ret_user, struct errmsg *err)
 {
-	const struct program_options *options = recipe->options;
 	bool is_own = options->user != NULL || options->group != NULL || options->groups.count > 0;
 	const char *user_name = options->user;
 	const char *group_name = options->group;
@@ -82,7 +83,7 @@ find_user(struct recipe *recipe, const struct conf *conf, const struct passwd **
 	recipe->gid = group != NULL ? group->gr_gid : user != NULL ? user->pw_gid : getegid();
 	recipe->changes_user = recipe->uid != geteuid() || recipe->gid != getegid() || options->groups.count > 0;
 	*ret_user = user;
-	return find_groups(recipe, user, err);
+	return find_groups(recipe, options, user, err);
 }
 
 /* ---- environment ------------------------------------------------------------------------------ */
@@ -109,11 +110,9 @@ add_variable(struct recipe *recipe, char *text)
 }
 
 static int
-make_environment(struct recipe *recipe, const struct passwd *user)
+make_environment(struct recipe *recipe, const struct program_options *options, const struct passwd *user)
 {
-	const struct program_options *options = recipe->options;
-	size_t room =
-		options->environment.count + options->pass_environment.count + OWN_VARIABLES + CLIENT_VARIABLES_MAX;
+	size_t room = options->environment.count + options->pass_environment.count + OWN_VARIABLES;
 	int rc;
 
 	recipe->environment = mem_zalloc_array(room, sizeof(recipe->environment[0]));
@@ -158,9 +157,8 @@ add_limit(struct recipe *recipe, int resource, uint64_t value)
 }
 
 static void
-make_limits(struct recipe *recipe)
+make_limits(struct recipe *recipe, const struct program_options *options)
 {
-	const struct program_options *options = recipe->options;
 	uint64_t cpu_ms = options->limit_cpu_ms;
 
 	add_limit(recipe, RLIMIT_CPU, cpu_ms >= PROGRAM_LIMIT_UNLIMITED ? cpu_ms : (cpu_ms + 999) / 1000);
@@ -183,9 +181,33 @@ recipe_free(struct recipe *recipe)
 		return;
 	for (unsigned i = 0; i < recipe->environment_count; i++)
 		mem_free(recipe->environment[i]);
+	for (unsigned i = 0; i < recipe->argument_count; i++)
+		mem_free(recipe->argv[i]);
 	mem_free(recipe->environment);
 	mem_free(recipe->argv);
+	mem_free(recipe->directory);
+	mem_free(recipe->chroot);
 	mem_free(recipe);
+}
+
+static int
+copy_options(struct recipe *recipe, const struct program_options *options)
+{
+	recipe->argv = mem_zalloc_array(options->command.count + 1, sizeof(recipe->argv[0]));
+	if (recipe->argv == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < options->command.count; i++) {
+		recipe->argv[i] = mem_strdup(options->command.items[i]);
+		if (recipe->argv[i] == NULL)
+			return -ENOMEM;
+		recipe->argument_count++;
+	}
+	recipe->directory = mem_strdup(options->directory);
+	recipe->chroot = mem_strdup(options->chroot);
+	recipe->umask = (uint32_t)options->umask;
+	recipe->nice = (int32_t)options->nice;
+	recipe->no_new_privileges = options->no_new_privileges;
+	return recipe->directory != NULL && (options->chroot == NULL || recipe->chroot != NULL) ? 0 : -ENOMEM;
 }
 
 static int
@@ -194,20 +216,17 @@ recipe_new(
 {
 	struct recipe *recipe = mem_zalloc(sizeof(*recipe));
 	const struct passwd *user = NULL;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (recipe == NULL)
-		return rc;
-	recipe->options = options;
-	recipe->argv = mem_zalloc_array(options->command.count + 1, sizeof(recipe->argv[0]));
-	if (recipe->argv != NULL) {
-		memcpy(recipe->argv, options->command.items, options->command.count * sizeof(recipe->argv[0]));
-		rc = find_user(recipe, conf, &user, err);
-	}
+		return -ENOMEM;
+	rc = copy_options(recipe, options);
 	if (rc == 0)
-		rc = make_environment(recipe, user);
+		rc = find_user(recipe, options, conf, &user, err);
+	if (rc == 0)
+		rc = make_environment(recipe, options, user);
 	if (rc == 0) {
-		make_limits(recipe);
+		make_limits(recipe, options);
 		*ret_recipe = recipe;
 	} else {
 		recipe_free(recipe);
@@ -226,12 +245,11 @@ cookbook_free(struct cookbook **holder)
 	for (unsigned i = 0; i < cookbook->count; i++)
 		recipe_free(cookbook->recipes[i]);
 	mem_free(cookbook->recipes);
-	conf_unref(&cookbook->conf);
 	mem_free(cookbook);
 }
 
 struct cookbook *
-cookbook_new(struct conf **conf, struct errmsg *err)
+cookbook_new(const struct conf *conf, struct errmsg *err)
 {
 	struct cookbook *cookbook = mem_zalloc(sizeof(*cookbook));
 	int rc = 0;
@@ -239,26 +257,22 @@ cookbook_new(struct conf **conf, struct errmsg *err)
 	errmsg_set(err, "no memory");
 	if (cookbook == NULL)
 		return NULL;
-	cookbook->recipes = mem_zalloc_array((*conf)->listener_count, sizeof(cookbook->recipes[0]));
+	cookbook->recipes = mem_zalloc_array(conf->listener_count, sizeof(cookbook->recipes[0]));
 	if (cookbook->recipes == NULL) {
 		cookbook_free(&cookbook);
 		return NULL;
 	}
-	cookbook->count = (unsigned)(*conf)->listener_count;
-	cookbook->digest = program_digest(*conf);
+	cookbook->count = (unsigned)conf->listener_count;
+	cookbook->digest = program_digest(conf);
 	for (unsigned i = 0; rc == 0 && i < cookbook->count; i++) {
-		const struct program_options *options = program_of(&(*conf)->listeners[i]->service);
+		const struct program_options *options = program_of(&conf->listeners[i]->service);
 
 		if (options != NULL)
-			rc = recipe_new(options, *conf, &cookbook->recipes[i], err);
+			rc = recipe_new(options, conf, &cookbook->recipes[i], err);
 		if (rc < 0)
-			errmsg_prefix(err, "listener '%s'", (*conf)->listeners[i]->name);
+			errmsg_prefix(err, "listener '%s'", conf->listeners[i]->name);
 	}
-	if (rc < 0) {
+	if (rc < 0)
 		cookbook_free(&cookbook);
-	} else {
-		cookbook->conf = *conf;
-		*conf = NULL;
-	}
 	return cookbook;
 }

@@ -3,13 +3,14 @@
  * spawner_server.c - the spawner: takes requests off the channels, starts programs, reaps them, answers.
  *
  * One thread, one loop over epoll(7). It believes nothing that the daemon says but which listener's program is meant,
- * and for whom; a request that makes no sense is answered as one that failed. It never waits for the daemon: an answer
- * that a channel does not take is kept until it does.
+ * and for whom; a request that makes no sense is answered as one that failed. It waits for nobody: neither for the
+ * daemon to take an answer, nor for a child to become the program.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,11 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fdutil.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "program/spawner_wire.h"
 
@@ -32,96 +31,171 @@
 /* Of one line, before the others, and those that have ended, get their turn. */
 #define REQUESTS_AT_ONCE 8
 #define BUCKETS 4096u
-/* An answer waits for others so long while there is always something else to do. */
-#define ANSWER_WITHIN_NS CLOCK_NS_PER_MS
+#define LAUNCH_NS (PROGRAM_START_S * CLOCK_NS_PER_S)
+/* Slots that are looked at in one turn: those in front have had the longest time to be over. */
+#define LAUNCHES_AT_ONCE 8
 
-/* The daemon's thread has the other end of it. */
-struct line {
+/* While there is no memory to take a request. */
+#define HELD_MS 5
+
+/* epoll's data; that of a line is its id. */
+enum { EVENT_SIGNAL = 1, EVENT_MAIN, EVENT_CONTROL };
+
+/* A table, as long as the keeper says that it is needed and a child may read it. */
+struct table {
 	struct list link;
-	int fd;
-	unsigned running; /* programs that answer to it */
-	struct spawner_answer *owed;
-	unsigned owed_count;
-	unsigned owed_room;
-	struct list owing; /* in the server's: it is owed answers and takes them */
-	bool is_full;      /* it took not all of them: EPOLLOUT tells when it does */
-	bool is_closing;   /* it takes no more requests; gone when nothing runs */
-	bool is_gone;      /* the thread has closed its end */
+	uint64_t number;
+	unsigned launches; /* slots that refer to it */
+	bool is_forgotten;
+	struct recipe_table *recipes;
 };
 
-/* A program that runs; its place in the array is that in the table. */
+/* A program that runs; its place in the array is that in the shared one. */
 struct running {
 	uint32_t next; /* in its bucket, or among the free; 0: none, else index + 1 */
 	pid_t pid;
 	struct line *line;
+	struct launch *launch; /* until it has become the program, or was reaped */
 	uint64_t id;
+	bool is_late;
 };
 
 struct server {
 	int epoll_fd;
-	int main_fd; /* -1: the daemon has closed it */
+	int main_fd;    /* -1: the daemon has closed it */
+	int control_fd; /* -1: the keeper is gone */
 	int signal_fd;
 	int null_fd;
-	const struct cookbook *cookbooks;
-	struct spawner_table *table;
-	struct list lines;
-	struct list owing; /* of struct line */
-	uint64_t owing_since_ns;
+	struct spawner_shared *shared;
+	struct list tables; /* of struct table */
+	struct lines lines;
+	struct list launches; /* of struct launch: in the order that they began */
 	struct running *programs;
 	uint32_t used; /* of the array, ever */
 	uint32_t free; /* as running.next */
 	uint32_t buckets[BUCKETS];
-	bool wants_sweep; /* some line may be over */
+	bool is_held; /* requests were left where they are for want of memory */
 };
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+static struct table *
+find_table(const struct server *server, uint64_t number)
+{
+	for (struct list *link = server->tables.next; link != &server->tables; link = link->next) {
+		struct table *table = CP_CONTAINER_OF(link, struct table, link);
+
+		if (table->number == number && !table->is_forgotten)
+			return table;
+	}
+	return NULL;
+}
+
+/* 0 or -errno. fd stays the caller's. */
+static int
+add_table(struct server *server, uint64_t number, int fd)
+{
+	struct table *table = mem_zalloc(sizeof(*table));
+
+	if (table == NULL)
+		return -ENOMEM;
+	table->number = number;
+	table->recipes = recipe_table_map(fd);
+	if (table->recipes == NULL) {
+		mem_free(table);
+		return -errno;
+	}
+	list_push_back(&server->tables, &table->link);
+	return 0;
+}
+
+static void
+free_table_if_over(struct table *table)
+{
+	if (!table->is_forgotten || table->launches > 0)
+		return;
+	list_remove(&table->link);
+	recipe_table_unmap(&table->recipes);
+	mem_free(table);
+}
 
 /* ---- programs that run ------------------------------------------------------------------- */
 
+/* A place; NULL: there are too many. */
 static struct running *
-add_running(struct server *server, pid_t pid, struct line *line, uint64_t id)
+take_place(struct server *server)
 {
 	uint32_t index = server->free;
-	struct running *program;
-	uint32_t *bucket = &server->buckets[(uint32_t)pid % BUCKETS];
 
 	if (index != 0)
 		server->free = server->programs[index - 1].next;
-	else
+	else if (server->used < SPAWNER_PROGRAMS_MAX)
 		index = ++server->used;
-	program = &server->programs[index - 1];
-	*program = (struct running){.next = *bucket, .pid = pid, .line = line, .id = id};
-	*bucket = index;
-	atomic_store(&server->table->pids[index - 1], pid);
-	line->running++;
-	return program;
+	else
+		return NULL;
+	server->programs[index - 1] = (struct running){.next = 0};
+	return &server->programs[index - 1];
 }
 
-static bool
-has_place(const struct server *server)
+static uint32_t
+index_of(const struct server *server, const struct running *program)
 {
-	return server->free != 0 || server->used < SPAWNER_PROGRAMS_MAX;
+	return (uint32_t)(program - server->programs);
 }
 
-/* Takes it out; false: there is none of that pid. */
-static bool
-take_running(struct server *server, pid_t pid, struct running *ret_program)
+static void
+give_back_place(struct server *server, struct running *program)
 {
-	uint32_t *holder = &server->buckets[(uint32_t)pid % BUCKETS];
+	*program = (struct running){.next = server->free};
+	server->free = index_of(server, program) + 1;
+}
 
-	while (*holder != 0) {
-		uint32_t index = *holder;
-		struct running *program = &server->programs[index - 1];
+static uint32_t *
+bucket_of(struct server *server, pid_t pid)
+{
+	return &server->buckets[(uint32_t)pid % BUCKETS];
+}
 
-		if (program->pid == pid) {
-			*ret_program = *program;
-			*holder = program->next;
-			atomic_store(&server->table->pids[index - 1], 0);
-			*program = (struct running){.next = server->free};
-			server->free = index;
-			return true;
-		}
-		holder = &program->next;
-	}
-	return false;
+/* NULL: there is none of that pid. */
+static struct running *
+find_running(struct server *server, pid_t pid)
+{
+	uint32_t index = *bucket_of(server, pid);
+
+	while (index != 0 && server->programs[index - 1].pid != pid)
+		index = server->programs[index - 1].next;
+	return index != 0 ? &server->programs[index - 1] : NULL;
+}
+
+static void
+add_running(struct server *server, struct running *program)
+{
+	uint32_t *bucket = bucket_of(server, program->pid);
+
+	program->next = *bucket;
+	*bucket = index_of(server, program) + 1;
+	program->line->running++;
+}
+
+static void
+remove_running(struct server *server, struct running *program)
+{
+	uint32_t *holder = bucket_of(server, program->pid);
+
+	while (*holder != index_of(server, program) + 1)
+		holder = &server->programs[*holder - 1].next;
+	*holder = program->next;
+	program->line->running--;
+	give_back_place(server, program);
+}
+
+static void
+signal_group(const struct running *program, int number)
+{
+	/* It may not have come so far as to lead a group of its own. */
+	if (program->launch != NULL)
+		(void)setpgid(program->pid, program->pid);
+	(void)kill(-program->pid, number);
 }
 
 /* Those of a line; of these the one with that id when wants_id. */
@@ -132,96 +206,82 @@ signal_running(const struct server *server, const struct line *line, bool wants_
 		const struct running *program = &server->programs[i];
 
 		if (program->pid > 0 && program->line == line && (!wants_id || program->id == id))
-			(void)kill(-program->pid, number);
+			signal_group(program, number);
 	}
-}
-
-/* ---- answers --------------------------------------------------------------------------------- */
-
-static void
-watch_line(struct server *server, struct line *line)
-{
-	struct epoll_event event = {.data.ptr = line};
-
-	if (line->is_gone)
-		return;
-	event.events = (line->is_closing ? 0 : (uint32_t)EPOLLIN) | (line->is_full ? (uint32_t)EPOLLOUT : 0);
-	(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, line->fd, &event);
 }
 
 static void
-send_owed(struct server *server, struct line *line)
+lose_line(struct server *server, struct line *line)
 {
-	bool was_full = line->is_full;
-	unsigned sent = line->is_gone ? line->owed_count : 0;
-
-	list_remove(&line->owing);
-	line->is_full = false;
-	while (sent < line->owed_count && !line->is_full) {
-		unsigned count = line->owed_count - sent;
-
-		if (count > SPAWNER_ANSWERS_MAX)
-			count = SPAWNER_ANSWERS_MAX;
-		line->is_full =
-			wire_send(line->fd, line->owed + sent, count * sizeof(line->owed[0]), NULL, 0) == -EAGAIN;
-		if (!line->is_full)
-			sent += count;
-	}
-	line->owed_count -= sent;
-	if (line->owed_count > 0)
-		memmove(line->owed, line->owed + sent, line->owed_count * sizeof(line->owed[0]));
-	server->wants_sweep = server->wants_sweep || line->is_closing;
-	if (line->is_full != was_full)
-		watch_line(server, line);
+	lines_lose(&server->lines, line);
+	signal_running(server, line, false, 0, SIGKILL);
 }
 
-/*
- * Sent when there is nothing else to do, soon in any case: while programs begin and end faster than the daemon hears of
- * it, it is woken once for many of them.
- */
+/* ---- slots ------------------------------------------------------------------------------------ */
+
 static void
-answer(struct server *server, struct line *line, const struct spawner_answer *message)
+free_launch(struct launch **holder)
 {
-	if (line->is_gone)
-		return;
-	if (line->owed_count == line->owed_room) {
-		unsigned room = line->owed_room + SPAWNER_ANSWERS_MAX;
-		struct spawner_answer *owed = mem_realloc_array(line->owed, room, sizeof(owed[0]));
+	struct table *table = (*holder)->table;
 
-		/*
-		 * Who waits for it would wait for ever. So the keeper starts another spawner, and ends what ran under
-		 * this one.
-		 */
-		if (owed == NULL)
-			_exit(1);
-		line->owed = owed;
-		line->owed_room = room;
-	}
-	line->owed[line->owed_count++] = *message;
-	if (line->is_full)
-		return;
-	if (line->owed_count == SPAWNER_ANSWERS_MAX) {
-		send_owed(server, line);
-		return;
-	}
-	if (list_is_empty(&server->owing))
-		server->owing_since_ns = clock_now_ns();
-	if (!list_is_linked(&line->owing))
-		list_push_back(&server->owing, &line->owing);
+	list_remove(&(*holder)->link);
+	launch_put(holder);
+	table->launches--;
+	free_table_if_over(table);
 }
 
+/* True: it needs no more looking at. */
 static bool
-is_late(const struct server *server)
+look_at_launch(struct server *server, struct launch *launch, uint64_t now_ns)
 {
-	return !list_is_empty(&server->owing) && clock_now_ns() - server->owing_since_ns > ANSWER_WITHIN_NS;
+	struct running *program = &server->programs[launch->program];
+	struct program_result unused;
+
+	if (launch_is_over(launch)) {
+		if (launch_has_failed(launch, &unused)) {
+			/* Read again when it is reaped. */
+			list_remove(&launch->link);
+		} else {
+			program->launch = NULL;
+			free_launch(&launch);
+		}
+		return true;
+	}
+	if (now_ns - launch->begun_ns < LAUNCH_NS)
+		return false;
+	/* Stopped or not, that ends it; its slot is free once it is reaped. */
+	program->is_late = true;
+	(void)kill(program->pid, SIGKILL);
+	list_remove(&launch->link);
+	return true;
 }
 
-static void
-send_all_owed(struct server *server)
+/* How long until some start is late; -1: for ever. */
+static int
+look_at_launches(struct server *server)
 {
-	while (!list_is_empty(&server->owing))
-		send_owed(server, CP_CONTAINER_OF(server->owing.next, struct line, owing));
+	uint64_t now_ns;
+	struct list *link;
+	struct list *following;
+	int count = 0;
+
+	if (list_is_empty(&server->launches))
+		return -1;
+	now_ns = clock_now_ns();
+	LIST_FOREACH (&server->launches, link, following) {
+		struct launch *launch = CP_CONTAINER_OF(link, struct launch, link);
+
+		if (!look_at_launch(server, launch, now_ns) && ++count == LAUNCHES_AT_ONCE)
+			break;
+	}
+	if (list_is_empty(&server->launches))
+		return -1;
+	return (int)((CP_CONTAINER_OF(server->launches.next, struct launch, link)->begun_ns + LAUNCH_NS - now_ns) /
+		       CLOCK_NS_PER_MS) +
+	       1;
 }
+
+/* ---- starting --------------------------------------------------------------------------------------- */
 
 static void
 answer_failed(struct server *server, struct line *line, uint64_t id, enum program_step step, int error)
@@ -229,77 +289,7 @@ answer_failed(struct server *server, struct line *line, uint64_t id, enum progra
 	struct spawner_answer message = {
 		.id = id, .result = {.how = PROGRAM_NOT_STARTED, .step = step, .error = error}};
 
-	answer(server, line, &message);
-}
-
-/* ---- lines -------------------------------------------------------------------------------------- */
-
-static void
-free_line(struct line **holder)
-{
-	struct line *line = *holder;
-
-	*holder = NULL;
-	list_remove(&line->link);
-	list_remove(&line->owing);
-	fd_close(&line->fd);
-	mem_free(line->owed);
-	mem_free(line);
-}
-
-/* Nobody is there to be told any more: what still runs for it ends. */
-static void
-lose_line(struct server *server, struct line *line)
-{
-	line->is_gone = true;
-	server->wants_sweep = true;
-	(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, line->fd, NULL);
-	signal_running(server, line, false, 0, SIGKILL);
-	send_owed(server, line);
-}
-
-static void
-open_line(struct server *server, int fd)
-{
-	struct line *line = mem_zalloc(sizeof(*line));
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = line};
-
-	if (line == NULL || epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-		mem_free(line);
-		close(fd);
-		return;
-	}
-	line->fd = fd;
-	list_push_back(&server->lines, &line->link);
-}
-
-/* The thread that still sends by it learns at once that it has to open another one: nothing it sent is lost. */
-static void
-begin_closing(struct line *line)
-{
-	(void)shutdown(line->fd, SHUT_RD);
-}
-
-/* ---- starting --------------------------------------------------------------------------------------- */
-
-static const struct recipe *
-find_recipe(const struct server *server, const struct spawner_request *request)
-{
-	for (const struct cookbook *cookbook = server->cookbooks; cookbook != NULL; cookbook = cookbook->next) {
-		if (cookbook->digest == request->digest)
-			return request->listener < cookbook->count ? cookbook->recipes[request->listener] : NULL;
-	}
-	return NULL;
-}
-
-static char **
-complete_environment(const struct recipe *recipe, const struct client_environment *client)
-{
-	/* There is room behind the recipe's own (make_environment in spawner_recipe.c). */
-	memcpy(recipe->environment + recipe->environment_count, client->items,
-		client->count * sizeof(client->items[0]));
-	recipe->environment[recipe->environment_count + client->count] = NULL;
-	return recipe->environment;
+	lines_answer(&server->lines, line, &message);
 }
 
 static bool
@@ -314,76 +304,111 @@ pick_streams(const struct server *server, const struct spawner_request *request,
 	return !request->has_client || fd_count > 0;
 }
 
+/* 0, or -errno of a request that can't be fulfilled; the slot is as good as free then. */
+static int
+fill_launch(struct server *server, struct launch *launch, const struct spawner_request *request, const int *fds,
+	unsigned fd_count)
+{
+	struct table *table = find_table(server, request->table);
+
+	launch->client.count = 0;
+	launch->recipe = table != NULL ? recipe_table_find(table->recipes, request->listener) : NULL;
+	if (launch->recipe == NULL)
+		return -ENOENT;
+	if (!pick_streams(server, request, fds, fd_count, launch))
+		return -EINVAL;
+	if (request->has_client)
+		client_environment_make(&launch->client, &request->peer, launch->fds[0]);
+	launch->table = table;
+	return 0;
+}
+
+static int
+begin_program(struct server *server, struct line *line, uint64_t id, struct launch *launch)
+{
+	struct running *program = take_place(server);
+	_Atomic int32_t *pid;
+	int rc;
+
+	if (program == NULL)
+		return -EAGAIN;
+	launch->program = index_of(server, program);
+	pid = &server->shared->pids[launch->program];
+	rc = launch_begin(launch, pid);
+	if (rc < 0) {
+		give_back_place(server, program);
+		return rc;
+	}
+	*program = (struct running){.pid = atomic_load(pid), .line = line, .launch = launch, .id = id};
+	((struct table *)launch->table)->launches++;
+	list_push_back(&server->launches, &launch->link);
+	add_running(server, program);
+	return 0;
+}
+
 static void
 start(struct server *server, struct line *line, const struct spawner_request *request, const int *fds,
 	unsigned fd_count, bool is_cut)
 {
-	struct client_environment client = {.count = 0};
-	struct launch launch = {.recipe = find_recipe(server, request)};
-	pid_t pid;
+	struct launch *launch = launch_get();
+	enum program_step step = PROGRAM_STEP_REQUEST;
+	int rc = launch == NULL ? -ENOMEM : is_cut ? -EMFILE : fill_launch(server, launch, request, fds, fd_count);
 
-	if (is_cut || launch.recipe == NULL || !has_place(server) ||
-		!pick_streams(server, request, fds, fd_count, &launch)) {
-		int error = is_cut ? EMFILE : launch.recipe == NULL ? ENOENT : has_place(server) ? EINVAL : EAGAIN;
-
-		answer_failed(server, line, request->id, PROGRAM_STEP_REQUEST, error);
-		return;
+	if (rc == 0) {
+		step = PROGRAM_STEP_PROCESS;
+		rc = begin_program(server, line, request->id, launch);
 	}
-	if (request->has_client)
-		client_environment_make(&client, &request->peer, launch.fds[0]);
-	launch.environment = complete_environment(launch.recipe, &client);
-	pid = launch_run(&launch);
-	if (pid < 0) {
-		answer_failed(server, line, request->id, PROGRAM_STEP_PROCESS, -pid);
+	if (rc == 0)
 		return;
-	}
-	if (launch.error != 0) {
-		(void)waitpid(pid, NULL, 0);
-		answer_failed(server, line, request->id, (enum program_step)launch.step, launch.error);
-		return;
-	}
-	(void)add_running(server, pid, line, request->id);
+	answer_failed(server, line, request->id, step, -rc);
+	if (launch != NULL)
+		launch_put(&launch);
 }
 
 /* True: there may be another one. */
 static bool
-take_request(struct server *server, struct line *line, uint32_t events)
+take_request(struct server *server, struct line *line)
 {
 	struct spawner_request request;
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
 	bool is_cut;
-	ssize_t n = wire_receive(line->fd, &request, sizeof(request), MSG_DONTWAIT, fds, &fd_count, &is_cut);
+	ssize_t n;
 
-	if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_START) {
-		start(server, line, &request, fds, fd_count, is_cut);
-	} else if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_SIGNAL) {
-		signal_running(server, line, true, request.id, (int)request.signal);
-	} else if (n == 0 && server->main_fd < 0 && (events & EPOLLHUP) == 0) {
-		/* Everything that was sent before the end that begin_closing() made has been read. */
-		line->is_closing = true;
-		server->wants_sweep = true;
-		watch_line(server, line);
-	} else if (n != -EAGAIN) {
-		lose_line(server, line);
+	/* Without a place for its answer it stays where it is. */
+	if (!lines_reserve(&server->lines, line)) {
+		server->is_held = true;
+		return false;
 	}
+	n = wire_receive(line->fd, &request, sizeof(request), fds, &fd_count, &is_cut);
+	if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_START)
+		start(server, line, &request, fds, fd_count, is_cut);
+	else if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_SIGNAL)
+		signal_running(server, line, true, request.id, (int)request.signal);
+	else if (n > 0 || wire_is_over(n))
+		lose_line(server, line);
+	else if (n != -EAGAIN)
+		server->is_held = true;
 	for (unsigned i = 0; i < fd_count; i++)
 		close(fds[i]);
 	return n > 0;
 }
 
 static void
-on_line(struct server *server, struct line *line, uint32_t events)
+on_line(struct server *server, uint64_t id, uint32_t events)
 {
+	struct line *line = lines_find(&server->lines, id);
+
+	if (line == NULL)
+		return;
 	if ((events & EPOLLOUT) != 0)
-		send_owed(server, line);
-	if ((events & EPOLLIN) != 0) {
-		for (int i = 0; i < REQUESTS_AT_ONCE && !line->is_gone && take_request(server, line, events); i++)
-			;
-	} else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
-		lose_line(server, line);
-	}
+		lines_resume(&server->lines, line);
+	/* Requests that were sent before the end are read before it: the end is what recvmsg(2) says. */
+	for (int i = 0; i < REQUESTS_AT_ONCE && !line->is_gone && take_request(server, line); i++)
+		;
 }
+
+/* ---- the daemon's main socket, the keeper ----------------------------------------------------------- */
 
 static void
 on_main(struct server *server)
@@ -392,18 +417,55 @@ on_main(struct server *server)
 	unsigned fd_count;
 	bool is_cut;
 	char byte;
-	ssize_t n = wire_receive(server->main_fd, &byte, sizeof(byte), MSG_DONTWAIT, fds, &fd_count, &is_cut);
-	struct list *link;
-	struct list *following;
+	ssize_t n = wire_receive(server->main_fd, &byte, sizeof(byte), fds, &fd_count, &is_cut);
 
+	/* One that was cut off has been closed by the kernel: the daemon finds that out, and opens another channel. */
 	for (unsigned i = 0; i < fd_count; i++)
-		open_line(server, fds[i]);
-	if (n > 0 || n == -EAGAIN)
+		lines_open(&server->lines, fds[i]);
+	if (wire_is_over(n))
+		fd_close(&server->main_fd);
+}
+
+static void
+forget_table(struct server *server, uint64_t number)
+{
+	struct table *table = find_table(server, number);
+
+	if (table == NULL)
 		return;
-	/* The daemon has another spawner by now, or has ended. */
-	fd_close(&server->main_fd);
-	LIST_FOREACH (&server->lines, link, following)
-		begin_closing(CP_CONTAINER_OF(link, struct line, link));
+	table->is_forgotten = true;
+	free_table_if_over(table);
+}
+
+static void
+on_control(struct server *server)
+{
+	struct control_request request;
+	struct control_answer answer = {0};
+	int fds[WIRE_FDS_MAX];
+	unsigned fd_count;
+	bool is_cut;
+	ssize_t n = wire_receive(server->control_fd, &request, sizeof(request), fds, &fd_count, &is_cut);
+
+	if (n == (ssize_t)sizeof(request)) {
+		answer.number = request.number;
+		if (request.verb == CONTROL_TABLE) {
+			int rc = fd_count == 1 ? add_table(server, request.table, fds[0]) : -EMFILE;
+
+			answer.error = -rc;
+		} else if (request.verb == CONTROL_FORGET) {
+			forget_table(server, request.table);
+		}
+		/* The keeper has one request of each kind under way: there is room, or it asks again. */
+		if (request.verb != CONTROL_FORGET)
+			(void)!wire_send(server->control_fd, &answer, sizeof(answer), NULL, 0);
+	} else if (wire_is_over(n)) {
+		/* Programs go on without it, and so does whoever has the table. */
+		(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->control_fd, NULL);
+		fd_close(&server->control_fd);
+	}
+	for (unsigned i = 0; i < fd_count; i++)
+		close(fds[i]);
 }
 
 /* ---- reaping ------------------------------------------------------------------------------------------ */
@@ -415,24 +477,40 @@ usec_of(const struct timeval *time)
 }
 
 static void
-report_end(struct server *server, const struct running *program, int status, const struct rusage *usage)
+set_result(struct program_result *result, const struct running *program, int status, const struct rusage *usage)
 {
-	struct spawner_answer message = {.id = program->id,
-		.result = {.pid = program->pid,
-			.cpu_usec = usec_of(&usage->ru_utime) + usec_of(&usage->ru_stime),
-			.memory_peak_bytes = (uint64_t)usage->ru_maxrss * 1024u}};
-
-	if (WIFSIGNALED(status)) {
-		message.result.how = PROGRAM_SIGNALLED;
-		message.result.status = WTERMSIG(status);
-		message.result.dumped_core = WCOREDUMP(status);
-	} else {
-		message.result.how = PROGRAM_EXITED;
-		message.result.status = WEXITSTATUS(status);
+	if (program->launch != NULL && launch_has_failed(program->launch, result))
+		return;
+	if (program->launch != NULL && program->is_late) {
+		*result = (struct program_result){.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_LATE, .error = ETIMEDOUT};
+		return;
 	}
-	answer(server, program->line, &message);
-	program->line->running--;
-	server->wants_sweep = server->wants_sweep || program->line->is_gone || program->line->is_closing;
+	result->pid = program->pid;
+	result->cpu_usec = usec_of(&usage->ru_utime) + usec_of(&usage->ru_stime);
+	result->memory_peak_bytes = (uint64_t)usage->ru_maxrss * 1024u;
+	if (WIFSIGNALED(status)) {
+		result->how = PROGRAM_SIGNALLED;
+		result->status = WTERMSIG(status);
+		result->dumped_core = WCOREDUMP(status);
+	} else {
+		result->how = PROGRAM_EXITED;
+		result->status = WEXITSTATUS(status);
+	}
+}
+
+static void
+end_running(struct server *server, struct running *program, int status, const struct rusage *usage)
+{
+	struct spawner_answer message = {.id = program->id};
+	struct line *line = program->line;
+
+	if (program->launch != NULL)
+		launch_note_reaped(program->launch);
+	set_result(&message.result, program, status, usage);
+	if (program->launch != NULL)
+		free_launch(&program->launch);
+	remove_running(server, program);
+	lines_answer(&server->lines, line, &message);
 }
 
 static void
@@ -443,7 +521,7 @@ reap(struct server *server)
 
 	(void)!read(server->signal_fd, &info, sizeof(info));
 	for (;;) {
-		struct running program;
+		struct running *program;
 		struct rusage usage;
 		int status;
 
@@ -452,21 +530,35 @@ reap(struct server *server)
 			return;
 		/* Before it is reaped: until then nobody else's group can have its number. */
 		(void)kill(-child.si_pid, SIGKILL);
+		program = find_running(server, child.si_pid);
+		if (program != NULL)
+			atomic_store(&server->shared->pids[index_of(server, program)], 0);
 		if (wait4(child.si_pid, &status, 0, &usage) < 0)
 			return;
-		if (take_running(server, child.si_pid, &program))
-			report_end(server, &program, status, &usage);
+		if (program != NULL)
+			end_running(server, program, status, &usage);
 	}
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-static void
-watch(struct server *server, int fd, void *what)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+/* The keeper says so in the daemon's log, and starts another one. */
+static void give_up(struct spawner_shared *shared, const char *what) CP_NORETURN;
 
-	CP_ASSERT(epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0);
+static void
+give_up(struct spawner_shared *shared, const char *what)
+{
+	errmsg_set(&shared->why, "%s: %s", what, errmsg_errno(errno));
+	_exit(1);
+}
+
+static void
+watch(struct server *server, int fd, uint64_t what)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = what};
+
+	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		give_up(server->shared, "epoll_ctl");
 }
 
 static void
@@ -474,63 +566,93 @@ open_server(struct server *server)
 {
 	sigset_t child;
 
-	list_init(&server->lines);
-	list_init(&server->owing);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (server->epoll_fd < 0)
+		give_up(server->shared, "epoll_create1");
 	server->signal_fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (server->signal_fd < 0)
+		give_up(server->shared, "signalfd");
 	server->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (server->null_fd < 0)
+		give_up(server->shared, "/dev/null");
 	server->programs = mmap(NULL, SPAWNER_PROGRAMS_MAX * sizeof(server->programs[0]), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	CP_ASSERT(server->epoll_fd >= 0 && server->signal_fd >= 0 && server->null_fd >= 0 &&
-		  server->programs != MAP_FAILED);
-	watch(server, server->signal_fd, &server->signal_fd);
-	watch(server, server->main_fd, &server->main_fd);
+	if (server->programs == MAP_FAILED)
+		give_up(server->shared, "mmap");
+	watch(server, server->signal_fd, EVENT_SIGNAL);
+	watch(server, server->main_fd, EVENT_MAIN);
+	watch(server, server->control_fd, EVENT_CONTROL);
+	lines_init(&server->lines, server->epoll_fd);
 }
 
-/* Not while events of the same batch may still name them. */
+/* Those that the keeper has; their descriptors are its own, and of no more use here. */
 static void
-sweep_lines(struct server *server)
+take_tables(struct server *server, const struct list *kept_tables)
 {
-	struct list *link;
-	struct list *following;
+	for (struct list *link = kept_tables->next; link != kept_tables; link = link->next) {
+		struct kept_table *kept = CP_CONTAINER_OF(link, struct kept_table, link);
 
-	server->wants_sweep = false;
-	LIST_FOREACH (&server->lines, link, following) {
-		struct line *line = CP_CONTAINER_OF(link, struct line, link);
-
-		if (line->running == 0 && (line->is_gone || (line->is_closing && line->owed_count == 0)))
-			free_line(&line);
+		if (add_table(server, kept->number, kept->fd) < 0)
+			give_up(server->shared, "cannot map its programs");
+		fd_close(&kept->fd);
 	}
 }
 
+static void
+take_event(struct server *server, const struct epoll_event *event)
+{
+	if (event->data.u64 == EVENT_SIGNAL)
+		reap(server);
+	else if (event->data.u64 == EVENT_MAIN)
+		on_main(server);
+	else if (event->data.u64 == EVENT_CONTROL)
+		on_control(server);
+	else
+		on_line(server, event->data.u64, event->events);
+}
+
+/* How long to wait for the next event, when there is nothing to do meanwhile. */
+static int
+wait_ms(struct server *server)
+{
+	int launch_ms = look_at_launches(server);
+
+	if (!list_is_empty(&server->lines.owing))
+		return 0;
+	if (server->lines.wants_retry && (launch_ms < 0 || launch_ms > WIRE_RETRY_MS))
+		return WIRE_RETRY_MS;
+	return launch_ms;
+}
+
 void
-spawner_serve(int main_fd, const struct cookbook *cookbooks, struct spawner_table *table)
+spawner_serve(int main_fd, int control_fd, const struct list *kept_tables, struct spawner_shared *shared)
 {
 	static struct server server;
 
-	server = (struct server){.main_fd = main_fd, .cookbooks = cookbooks, .table = table};
+	server = (struct server){.main_fd = main_fd, .control_fd = control_fd, .shared = shared};
+	list_init(&server.tables);
+	list_init(&server.launches);
 	open_server(&server);
+	take_tables(&server, kept_tables);
 	launch_init();
 	/* After launch_init(), which leaves no signal but with its default action. */
 	(void)!fault_install("connpoold: spawner");
-	while (server.main_fd >= 0 || !list_is_empty(&server.lines)) {
+	while (server.main_fd >= 0 || !list_is_empty(&server.lines.items)) {
 		struct epoll_event events[EVENTS_MAX];
-		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, list_is_empty(&server.owing) ? -1 : 0);
+		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, wait_ms(&server));
 
-		for (int i = 0; i < count; i++) {
-			if (events[i].data.ptr == &server.signal_fd)
-				reap(&server);
-			else if (events[i].data.ptr == &server.main_fd)
-				on_main(&server);
-			else
-				on_line(&server, events[i].data.ptr, events[i].events);
-		}
-		if (count <= 0 || is_late(&server))
-			send_all_owed(&server);
-		if (server.wants_sweep)
-			sweep_lines(&server);
+		for (int i = 0; i < count; i++)
+			take_event(&server, &events[i]);
+		lines_flush(&server.lines, count <= 0);
+		if (server.lines.wants_retry)
+			lines_retry(&server.lines);
+		lines_sweep(&server.lines);
+		/* What was left where it is comes again at once: epoll is level-triggered. */
+		if (server.is_held)
+			(void)poll(NULL, 0, HELD_MS);
+		server.is_held = false;
 	}
 	_exit(0);
 }

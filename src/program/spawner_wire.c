@@ -65,8 +65,14 @@ take_descriptors(struct msghdr *header, int fds[WIRE_FDS_MAX])
 	return count;
 }
 
+bool
+wire_is_over(ssize_t result)
+{
+	return result == 0 || result == -EPIPE || result == -ECONNRESET || result == -ENOTCONN || result == -ECONNREFUSED;
+}
+
 ssize_t
-wire_receive(int fd, void *message, size_t size, int flags, int fds[WIRE_FDS_MAX], unsigned *ret_count, bool *ret_cut)
+wire_receive(int fd, void *message, size_t size, int fds[WIRE_FDS_MAX], unsigned *ret_count, bool *ret_cut)
 {
 	union control control;
 	struct iovec part = {.iov_base = message, .iov_len = size};
@@ -80,7 +86,7 @@ wire_receive(int fd, void *message, size_t size, int flags, int fds[WIRE_FDS_MAX
 	*ret_count = 0;
 	*ret_cut = false;
 	do
-		n = recvmsg(fd, &header, flags | MSG_CMSG_CLOEXEC);
+		n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

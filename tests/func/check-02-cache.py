@@ -3,16 +3,13 @@
 """When the command of a check runs, and for how many: once for all who ask, again when its answer is too old, on a
 timer, over reloads, and when the spawner dies."""
 import contextlib
-import ctypes
 import os
 import signal
 
 from checklib import (ask, check, close_gate, daemon_with, expect_no_program, http, open_gate, runs, spawner_of, tell)
-from cpharness import Skip, connect_to, eventually, expect, expect_equal, expect_match, main
+from cpharness import connect_to, eventually, expect, expect_equal, expect_match, main
 
 CROWD = 100
-PIDFD_GETFD = 438
-LIBC = ctypes.CDLL(None, use_errno=True)
 NEVER = 'max_age = "1h";'
 WORKERS = "main: { workers = 4; };"
 
@@ -175,20 +172,6 @@ def test_many_reloads_under_load_answer_everybody():
 
 # ---- the spawner -----------------------------------------------------------------------------
 
-def copy_of_first_socket(pid):
-    """pidfd_getfd(2)."""
-    numbers = sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-    number = next(n for n in numbers if os.readlink(f"/proc/{pid}/fd/{n}").startswith("socket:"))
-    pidfd = os.pidfd_open(pid)
-    try:
-        copy = LIBC.syscall(PIDFD_GETFD, pidfd, number, 0)
-    finally:
-        os.close(pidfd)
-    if copy < 0:
-        raise Skip(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
-    return copy
-
-
 def test_the_end_of_the_spawner_is_no_verdict():
     with daemon_with(check(more='max_age = 0; format = "agent";')) as daemon:
         close_gate(daemon)
@@ -199,23 +182,6 @@ def test_the_end_of_the_spawner_is_no_verdict():
             open_gate(daemon)
             expect_equal(client.recv_all(), b"up\n", "answer")
         expect_equal(ask(daemon), "up\n", "answer of the next run")
-
-
-def test_a_spawner_that_is_dead_is_not_asked_for_another_run():
-    """Its sockets are closed one after another; the one by which threads come to it can be the last."""
-    with daemon_with(check(more='max_age = 0; format = "agent";')) as daemon:
-        close_gate(daemon)
-        with daemon.connect("c") as client:
-            begun(daemon)
-            spawner = spawner_of(daemon)
-            main_socket = copy_of_first_socket(spawner)
-            try:
-                os.kill(spawner, signal.SIGKILL)
-                begun(daemon, 2)
-            finally:
-                os.close(main_socket)
-            open_gate(daemon)
-            expect_equal(client.recv_all(), b"up\n", "answer")
 
 
 main(globals())

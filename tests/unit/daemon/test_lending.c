@@ -74,7 +74,7 @@ set_up(void)
 	fake_reset();
 	fixture_capture();
 	options = (struct exec_options){.program = {.command = {.items = argv, .count = 1}, .kill_timeout_ms = 5000}};
-	exec = (struct exec){.options = &options, .name = {.digest = 1}};
+	exec = (struct exec){.options = &options, .name = {.table = 1}};
 	memset(&daemon_, 0, sizeof(daemon_));
 	list_init(&daemon_.ending_leases);
 	fixture_open("", "", &exec_handler);

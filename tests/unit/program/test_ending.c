@@ -34,7 +34,7 @@ on_ended(struct program *ended)
 static void
 set_up(void)
 {
-	static const struct program_name name = {.digest = 1};
+	static const struct program_name name = {.table = 1};
 	static const struct program_streams streams;
 
 	fake_reset();

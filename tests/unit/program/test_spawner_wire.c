@@ -40,7 +40,7 @@ START_TEST(a_packet_brings_its_descriptors)
 	bool is_cut;
 
 	ck_assert_int_eq(wire_send(ends[0], &value, sizeof(value), sent, 2), 0);
-	ck_assert_int_eq(wire_receive(ends[1], &got, sizeof(got), MSG_DONTWAIT, fds, &count, &is_cut), sizeof(got));
+	ck_assert_int_eq(wire_receive(ends[1], &got, sizeof(got), fds, &count, &is_cut), sizeof(got));
 	ck_assert_int_eq(got, 7);
 	ck_assert_uint_eq(count, 2);
 	ck_assert(!is_cut);
@@ -72,7 +72,7 @@ START_TEST(more_descriptors_than_there_is_room_for_are_closed)
 	for (unsigned i = 0; i < WIRE_FDS_MAX + 1; i++)
 		((int *)(void *)CMSG_DATA(cmsg))[i] = sent[i];
 	ck_assert_int_eq(sendmsg(ends[0], &header, 0), 1);
-	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, MSG_DONTWAIT, fds, &count, &is_cut), 1);
+	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, fds, &count, &is_cut), 1);
 	ck_assert(is_cut);
 	ck_assert_uint_eq(count, WIRE_FDS_MAX);
 	for (unsigned i = 0; i < count; i++)
@@ -88,9 +88,9 @@ START_TEST(nothing_there_and_the_end_are_told_apart)
 	bool is_cut;
 	char byte;
 
-	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, MSG_DONTWAIT, fds, &count, &is_cut), -EAGAIN);
+	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, fds, &count, &is_cut), -EAGAIN);
 	fd_close(&ends[0]);
-	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, MSG_DONTWAIT, fds, &count, &is_cut), 0);
+	ck_assert_int_eq(wire_receive(ends[1], &byte, 1, fds, &count, &is_cut), 0);
 	ck_assert_uint_eq(count, 0);
 	ck_assert_int_eq(wire_send(ends[1], "x", 1, NULL, 0), -EPIPE);
 }

@@ -22,14 +22,14 @@ struct program_name
 program_name_ref(unsigned listener)
 {
 	fake.names++;
-	return (struct program_name){.digest = 1, .listener = listener};
+	return (struct program_name){.table = 1, .listener = listener};
 }
 
 void
 program_name_unref(struct program_name *name)
 {
-	ck_assert_uint_eq(name->digest, 1);
-	name->digest = 0;
+	ck_assert_uint_eq(name->table, 1);
+	name->table = 0;
 	fake.names--;
 	if (fake.on_name_unref != NULL)
 		fake.on_name_unref();
@@ -41,7 +41,7 @@ program_start(struct program *program, struct loop *loop, const struct program_n
 {
 	ck_assert_ptr_nonnull(loop);
 	ck_assert_msg(fake.running == NULL, "two run at once");
-	ck_assert_uint_eq(name->digest, 1);
+	ck_assert_uint_eq(name->table, 1);
 	fake.starts++;
 	memcpy(fake.streams, streams->fds, sizeof(fake.streams));
 	if (fake.on_start != NULL)

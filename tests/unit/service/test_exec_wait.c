@@ -41,7 +41,7 @@ set_up(void)
 {
 	fake_reset();
 	options = (struct exec_options){.program = {.command = {.items = argv, .count = 1}, .kill_timeout_ms = 5000}};
-	exec = (struct exec){.options = &options, .name = {.digest = 1}};
+	exec = (struct exec){.options = &options, .name = {.table = 1}};
 	run = (struct exec_wait){.over = on_over};
 	overs = 0;
 	fixture_open("", "", &exec_handler);

@@ -19,7 +19,7 @@ static struct fake_conf conf;
 static struct verdict_run run;
 static unsigned lates;
 static unsigned overs;
-static const struct program_name name = {.digest = 1};
+static const struct program_name name = {.table = 1};
 
 static void
 on_late(struct verdict_run *late)
