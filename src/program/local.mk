@@ -8,10 +8,10 @@ src_program_libprogram_a_SOURCES = \
 	src/program/spawner_channel.c \
 	src/program/spawner_environment.c \
 	src/program/spawner_keeper.c \
-	src/program/spawner_launch.c \
-	src/program/spawner_line.c \
+	src/program/spawner_launch.c src/program/spawner_launch.h \
+	src/program/spawner_line.c src/program/spawner_line.h \
 	src/program/spawner_load.c src/program/spawner_load.h \
-	src/program/spawner_recipe.c \
+	src/program/spawner_recipe.c src/program/spawner_recipe.h \
 	src/program/spawner_server.c \
 	src/program/spawner_table.c \
 	src/program/spawner_wire.c src/program/spawner_wire.h

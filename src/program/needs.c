@@ -24,7 +24,7 @@
 #include "base/errmsg.h"
 #include "base/mem.h"
 #include "conf/conf.h"
-#include "program/spawner_wire.h"
+#include "program/spawner_recipe.h"
 
 #define HOW_TO_GET_IT \
 	"which connpoold lacks here: start it as root, or give its unit the drop-in " CP_DOCDIR \

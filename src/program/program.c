@@ -182,7 +182,8 @@ program_explain(struct program_result *result, const char *line, size_t length)
 		first++;
 	for (end = first; end < length && strchr(" \t\r\n", line[end]) == NULL; end++)
 		;
-	result->reason = end < length && line[end] == '\r' ? PROGRAM_REASON_CARRIAGE_RETURN : PROGRAM_REASON_INTERPRETER;
+	result->reason =
+		end < length && line[end] == '\r' ? PROGRAM_REASON_CARRIAGE_RETURN : PROGRAM_REASON_INTERPRETER;
 	if (end - first >= sizeof(result->interpreter))
 		end = first + sizeof(result->interpreter) - 1;
 	for (size_t i = first; i < end; i++) {
@@ -261,8 +262,8 @@ format_failure(const struct program_result *result, const struct program_options
 		snprintf(buf, PROGRAM_TEXT_MAX, "no process for it: %s", why);
 		break;
 	case PROGRAM_STEP_LATE:
-		snprintf(buf, PROGRAM_TEXT_MAX, "it did not start within %u s: it was stopped before execve, and killed",
-			PROGRAM_START_S);
+		snprintf(buf, PROGRAM_TEXT_MAX,
+			"it did not start within %u s: it was stopped before execve, and killed", PROGRAM_START_S);
 		break;
 	case PROGRAM_STEP_RUN:
 	case PROGRAM_STEP_COUNT:

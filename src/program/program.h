@@ -157,8 +157,8 @@ enum program_reason {
 
 struct program_result {
 	enum program_how how;
-	enum program_step step; /* NOT_STARTED */
-	int error;              /* NOT_STARTED: errno */
+	enum program_step step;                    /* NOT_STARTED */
+	int error;                                 /* NOT_STARTED: errno */
 	enum program_reason reason;                /* NOT_STARTED, STEP_RUN */
 	char interpreter[PROGRAM_INTERPRETER_MAX]; /* REASON_INTERPRETER, _CARRIAGE_RETURN */
 	int status;

@@ -23,8 +23,8 @@
  *
  * Who decides: the keeper alone says that a spawner is dead (it reaps it) and starts one; the spawner alone says that a
  * program has ended; the daemon alone says that a table is not needed. No other conclusion is drawn from a closed
- * socket. No shortage (ENOBUFS, EMFILE, a full socket) is taken for an end: what was refused is sent again, for a bounded
- * time. The daemon receives no descriptor from anybody. tests/model/spawner.pml is this agreement as a model.
+ * socket. No shortage (ENOBUFS, EMFILE, a full socket) is taken for an end: what was refused is sent again, for a
+ * bounded time. The daemon receives no descriptor from anybody. tests/model/spawner.pml is this agreement as a model.
  *
  * No process but the keeper is forked before a config names a program. A thread's channel is closed when it ends.
  */

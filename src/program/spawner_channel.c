@@ -363,7 +363,8 @@ send_unsent(struct channel *channel)
 	watch_output(channel, channel->last_error == EAGAIN);
 }
 
-/* Does what can be done for those that wait. Not from within program_start(): nobody is told of a failure from there. */
+/* Does what can be done for those that wait. Not from within program_start(): nobody is told of a failure from there.
+ */
 static void
 attend(struct channel *channel)
 {

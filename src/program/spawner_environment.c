@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "program/spawner_wire.h"
+#include "program/spawner_launch.h"
 
 struct writer {
 	struct client_environment *environment;

@@ -84,8 +84,7 @@ static void
 send_news(struct keeper *keeper)
 {
 	if (keeper->owes_death)
-		keeper->owes_death =
-			wire_send(keeper->daemon_fd, &keeper->death, sizeof(keeper->death), NULL, 0) < 0;
+		keeper->owes_death = wire_send(keeper->daemon_fd, &keeper->death, sizeof(keeper->death), NULL, 0) < 0;
 	if (keeper->owes_answer)
 		keeper->owes_answer =
 			wire_send(keeper->daemon_fd, &keeper->answer, sizeof(keeper->answer), NULL, 0) < 0;
@@ -527,8 +526,7 @@ void
 keeper_serve(int daemon_fd, int main_fd, const char *conf_path, const struct conf_service_type *types)
 {
 	struct keeper keeper = {.daemon_fd = daemon_fd, .main_fd = main_fd, .control_fd = -1};
-	int *const not_for_loader[] = {
-		&keeper.daemon_fd, &keeper.main_fd, &keeper.signal_fd, &keeper.control_fd, NULL};
+	int *const not_for_loader[] = {&keeper.daemon_fd, &keeper.main_fd, &keeper.signal_fd, &keeper.control_fd, NULL};
 	sigset_t child;
 	bool has_daemon = true;
 

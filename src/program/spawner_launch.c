@@ -3,13 +3,15 @@
  * spawner_launch.c - from a recipe to a running program, in the spawner.
  *
  * The child shares the spawner's memory until it has become the program (CLONE_VM): nothing is copied, so starting
- * costs the same however large a process is. The spawner does not wait for it, as it would with vfork(2): once the child
- * has its user's uid every process of that user can stop it (kill(-1, SIGSTOP)), and only that start is to suffer.
+ * costs the same however large a process is. The spawner does not wait for it, as it would with vfork(2): once the
+ * child has its user's uid every process of that user can stop it (kill(-1, SIGSTOP)), and only that start is to
+ * suffer.
  *
  * So both run at the same time in the same memory, errno and all. The child touches its slot, its own stack and the
  * recipe, and makes system calls without the C library (rawcall.h). When it has left the memory, by execve(2) or by its
  * end, the kernel clears the slot's word (CLONE_CHILD_CLEARTID), and only then is the slot free for another one. Its
- * user can't look into this memory by way of it: the memory is that of a process that can't be traced (PR_SET_DUMPABLE).
+ * user can't look into this memory by way of it: the memory is that of a process that can't be traced
+ * (PR_SET_DUMPABLE).
  */
 #include "config.h"
 
@@ -30,6 +32,9 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rawcall.h"
+#include "program/program.h"
+#include "program/spawner_launch.h"
+#include "program/spawner_recipe.h"
 #include "program/spawner_wire.h"
 
 #define STACK_BYTES 16384u

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "program/spawner_line.h"
 #include "program/spawner_wire.h"
 
 /* An answer waits for others so long while there is always something else to do. */
@@ -48,8 +49,7 @@ lines_find(const struct lines *lines, uint64_t id)
 static void
 watch_line(const struct lines *lines, const struct line *line)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | (line->is_full ? (uint32_t)EPOLLOUT : 0), .data.u64 = line->id};
+	struct epoll_event event = {.events = EPOLLIN | (line->is_full ? (uint32_t)EPOLLOUT : 0), .data.u64 = line->id};
 
 	if (!line->is_gone)
 		(void)epoll_ctl(lines->epoll_fd, EPOLL_CTL_MOD, line->fd, &event);
@@ -145,8 +145,7 @@ lines_answer(struct lines *lines, struct line *line, const struct spawner_answer
 void
 lines_flush(struct lines *lines, bool is_idle)
 {
-	if (list_is_empty(&lines->owing) ||
-		(!is_idle && clock_now_ns() - lines->owing_since_ns <= ANSWER_WITHIN_NS))
+	if (list_is_empty(&lines->owing) || (!is_idle && clock_now_ns() - lines->owing_since_ns <= ANSWER_WITHIN_NS))
 		return;
 	while (!list_is_empty(&lines->owing))
 		send_owed(lines, CP_CONTAINER_OF(lines->owing.next, struct line, owing));

@@ -3,8 +3,8 @@
  * spawner_load.c - configs as the keeper sees them: read by a process of its own, kept as tables.
  *
  * Reading one asks name services, which may take as long as they like or take the process down: so it is neither the
- * keeper's work, which watches the spawner meanwhile, nor the spawner's. What that process has found it writes to a file
- * in memory; the keeper looks at its size and its bytes, and at nothing in it.
+ * keeper's work, which watches the spawner meanwhile, nor the spawner's. What that process has found it writes to a
+ * file in memory; the keeper looks at its size and its bytes, and at nothing in it.
  */
 #include "config.h"
 
@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/load.h"
+#include "program/spawner_recipe.h"
 
 /* For a config to be read, and for the spawner to have it. */
 #define LOAD_S 15u
@@ -276,7 +277,8 @@ load_on_reaped(struct load *load, pid_t pid, int status, struct keeper_news *ret
 	if (load->state != LOAD_READING || load->pid != pid)
 		return true;
 	load->pid = 0;
-	if (wire_receive(load->answer_fd, &answer, sizeof(answer), fds, &fd_count, &is_cut) != (ssize_t)sizeof(answer)) {
+	if (wire_receive(load->answer_fd, &answer, sizeof(answer), fds, &fd_count, &is_cut) !=
+		(ssize_t)sizeof(answer)) {
 		describe_end(&ret_news->text, status);
 		load_fail(load, ECHILD, ret_news);
 		return false;

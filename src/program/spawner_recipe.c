@@ -15,9 +15,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/errmsg.h"
 #include "base/mem.h"
 #include "conf/conf.h"
-#include "program/spawner_wire.h"
+#include "program/program.h"
+#include "program/spawner_recipe.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* PATH, HOME, USER, LOGNAME, and the end. */
@@ -26,8 +28,7 @@
 /* ---- users -------------------------------------------------------------------------------- */
 
 static int
-find_groups(
-	struct recipe *recipe, const struct program_options *options, const struct passwd *user, struct errmsg *err)
+find_groups(struct recipe *recipe, const struct program_options *options, const struct passwd *user, struct errmsg *err)
 {
 	const struct option_strings *names = &options->groups;
 

@@ -25,6 +25,9 @@
 #include "base/fault.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
+#include "program/spawner_launch.h"
+#include "program/spawner_line.h"
+#include "program/spawner_recipe.h"
 #include "program/spawner_wire.h"
 
 #define EVENTS_MAX 64
@@ -482,7 +485,8 @@ set_result(struct program_result *result, const struct running *program, int sta
 	if (program->launch != NULL && launch_has_failed(program->launch, result))
 		return;
 	if (program->launch != NULL && program->is_late) {
-		*result = (struct program_result){.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_LATE, .error = ETIMEDOUT};
+		*result = (struct program_result){
+			.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_LATE, .error = ETIMEDOUT};
 		return;
 	}
 	result->pid = program->pid;

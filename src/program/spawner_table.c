@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "program/spawner_wire.h"
+#include "program/spawner_recipe.h"
 
 #define TABLE_MAGIC 0x72656369
 #define ALIGNMENT 16u

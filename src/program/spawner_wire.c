@@ -68,7 +68,8 @@ take_descriptors(struct msghdr *header, int fds[WIRE_FDS_MAX])
 bool
 wire_is_over(ssize_t result)
 {
-	return result == 0 || result == -EPIPE || result == -ECONNRESET || result == -ENOTCONN || result == -ECONNREFUSED;
+	return result == 0 || result == -EPIPE || result == -ECONNRESET || result == -ENOTCONN ||
+	       result == -ECONNREFUSED;
 }
 
 ssize_t

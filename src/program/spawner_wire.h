@@ -31,7 +31,6 @@
 #include "base/list.h"
 #include "program/program.h"
 
-struct conf;
 struct conf_service_type;
 
 /* Most programs that the spawner runs at once. */
@@ -64,15 +63,15 @@ enum keeper_news_kind {
 
 struct keeper_news {
 	uint32_t kind;
-	int32_t error;        /* LOADED: errno, text says what */
-	uint64_t number;      /* LOADED: of the request */
-	uint64_t digest;      /* LOADED: program_digest() of what was read */
-	uint64_t table;       /* LOADED: its number, never used again for another one */
-	int32_t pid;          /* RESTARTED: of the spawner */
-	int32_t died_pid;     /* RESTARTED, CANNOT_START: of the one before */
-	int32_t died_status;  /* as wait(2) has it */
-	uint32_t ended;       /* programs that were ended with it */
-	struct errmsg text;   /* LOADED, CANNOT_START: what failed; RESTARTED: why it ended, if that is known */
+	int32_t error;       /* LOADED: errno, text says what */
+	uint64_t number;     /* LOADED: of the request */
+	uint64_t digest;     /* LOADED: program_digest() of what was read */
+	uint64_t table;      /* LOADED: its number, never used again for another one */
+	int32_t pid;         /* RESTARTED: of the spawner */
+	int32_t died_pid;    /* RESTARTED, CANNOT_START: of the one before */
+	int32_t died_status; /* as wait(2) has it */
+	uint32_t ended;      /* programs that were ended with it */
+	struct errmsg text;  /* LOADED, CANNOT_START: what failed; RESTARTED: why it ended, if that is known */
 };
 
 /* ---- keeper and spawner ----------------------------------------------------------------- */
@@ -143,169 +142,6 @@ CP_MUST_CHECK int spawner_open_channel(int *ret_fd);
 /* Closes this thread's own; what runs on it is lost, and told so. */
 void channel_close_own(void);
 
-/* ---- recipes ------------------------------------------------------------------------------ */
-
-#define RECIPE_RLIMITS_MAX 9
-#define RECIPE_GROUPS_MAX 64
-
-struct recipe_limit {
-	int resource;
-	uint64_t soft;
-	uint64_t hard;
-};
-
-/* What one program needs to be run: every name is looked up, every string there. */
-struct recipe {
-	char **argv; /* ends with NULL */
-	unsigned argument_count;
-	unsigned environment_count;
-	char **environment; /* what does not hang on the client */
-	char *directory;
-	char *chroot; /* NULL: none */
-	uint32_t umask;
-	int32_t nice;
-	bool no_new_privileges;
-	bool changes_user;
-	uid_t uid;
-	gid_t gid;
-	int32_t group_count;
-	gid_t groups[RECIPE_GROUPS_MAX];
-	uint32_t limit_count;
-	struct recipe_limit limits[RECIPE_RLIMITS_MAX];
-};
-
-/* The recipes of one config, by listener. */
-struct cookbook {
-	uint64_t digest;
-	struct recipe **recipes; /* NULL: it runs none */
-	unsigned count;
-};
-
-/* Looks up users and groups. Returns owned, or NULL with err saying why. */
-CP_MUST_CHECK struct cookbook *cookbook_new(const struct conf *conf, struct errmsg *err);
-void cookbook_free(struct cookbook **cookbook);
-
-/* ---- tables --------------------------------------------------------------------------------- */
-
-/* A cookbook as it is written to a descriptor and mapped by another process; read-only there. */
-struct recipe_table;
-
-/* Writes it to an empty file, which can be sealed afterwards. The same recipes are the same bytes. 0 or -errno. */
-CP_MUST_CHECK int recipe_table_write(const struct cookbook *cookbook, int fd);
-/* Maps it; fd stays the caller's. Returns owned; NULL with errno. */
-CP_MUST_CHECK struct recipe_table *recipe_table_map(int fd);
-void recipe_table_unmap(struct recipe_table **table);
-/* NULL: that listener runs none. */
-const struct recipe *recipe_table_find(const struct recipe_table *table, uint32_t listener);
-
-/* ---- the client's variables, in the spawner ---------------------------------------------------- */
-
-#define CLIENT_VARIABLES_MAX 16
-
-struct client_environment {
-	char text[1024];
-	char *items[CLIENT_VARIABLES_MAX];
-	unsigned count;
-};
-
-/* In the three dialects: UCSPI's TCPREMOTEIP, systemd's REMOTE_ADDR, inetd's REMOTE_HOST. fd is the client's socket. */
-void client_environment_make(struct client_environment *environment, const struct peer *peer, int fd);
-
-/* ---- launching, in the spawner ------------------------------------------------------------------- */
-
-/* What is looked at of a file that can't be run. */
-#define LAUNCH_LINE_MAX 256u
-
-/*
- * A slot: everything that a child needs until it has left this process's memory. It is the child's until launch_is_over(),
- * whatever becomes of the child meanwhile.
- *
- *   free -> starting   launch_begin()
- *   starting -> over   the kernel clears `word`: the child has become the program, or has ended
- *   over -> free       launch_put()
- */
-struct launch {
-	struct list link; /* its owner's */
-	const struct recipe *recipe;
-	int fds[3];
-	struct client_environment client;
-	uint64_t begun_ns;
-	uint32_t program; /* its owner's */
-	void *table;      /* its owner's */
-
-	_Atomic int32_t word; /* private: spawner_launch.c, down to the end */
-	int32_t step;         /* set by the child */
-	int32_t error;
-	int32_t line_length;
-	char line[LAUNCH_LINE_MAX];
-	char **environment; /* ends with NULL */
-	unsigned environment_room;
-	char *stack;
-};
-
-/* Once, before the first: what the programs are to find as it was. */
-void launch_init(void);
-/* A free slot; NULL when there is no memory for one. */
-CP_MUST_CHECK struct launch *launch_get(void);
-/* Over, or never begun. */
-void launch_put(struct launch **launch);
-/*
- * Starts it: recipe, fds and client are set. *ret_pid is set by the kernel before the child runs, so that whoever
- * shares that memory knows of it. 0, or -errno and it is over.
- */
-CP_MUST_CHECK int launch_begin(struct launch *launch, _Atomic int32_t *ret_pid);
-/* Nothing of this process's memory is in the child's hands any more. */
-bool launch_is_over(const struct launch *launch);
-/* Once its process was reaped (which clears the slot, if the kernel has not). */
-void launch_note_reaped(struct launch *launch);
-/* When over: true and how, step, error of the result are set when it did not become the program. */
-bool launch_has_failed(const struct launch *launch, struct program_result *ret_result);
-
-/* ---- the spawner's lines ------------------------------------------------------------------------------ */
-
-/* The spawner's end of one channel. */
-struct line {
-	uint64_t id; /* in epoll's data: never that of another one */
-	struct list link;
-	int fd;
-	unsigned running; /* programs that answer to it */
-	struct spawner_answer *owed;
-	unsigned owed_count;
-	unsigned owed_room;
-	struct list owing; /* in the lines' own: it is owed answers and takes them */
-	bool is_full;      /* EPOLLOUT tells when it takes more */
-	bool is_gone;      /* the thread has closed its end, or the daemon has broken the agreement */
-};
-
-struct lines {
-	int epoll_fd;
-	struct list items; /* of struct line */
-	struct list owing; /* of struct line */
-	uint64_t owing_since_ns;
-	uint64_t last_id;
-	bool wants_retry; /* something was refused for want of memory: again after WIRE_RETRY_MS */
-};
-
-void lines_init(struct lines *lines, int epoll_fd);
-/* Takes over fd, which is closed when there is no memory: the daemon opens another channel then. */
-void lines_open(struct lines *lines, int fd);
-/* NULL: it is gone. */
-struct line *lines_find(const struct lines *lines, uint64_t id);
-/* Nobody is there to be told any more. It stays until nothing runs for it. */
-void lines_lose(struct lines *lines, struct line *line);
-/* True: there is a place for the answer of one program more. */
-CP_MUST_CHECK bool lines_reserve(struct lines *lines, struct line *line);
-/* Of one for which a place was reserved. */
-void lines_answer(struct lines *lines, struct line *line, const struct spawner_answer *answer);
-/* Sends what is owed; is_idle: all of it, else what has waited long enough. */
-void lines_flush(struct lines *lines, bool is_idle);
-/* It takes answers again (EPOLLOUT). */
-void lines_resume(struct lines *lines, struct line *line);
-/* Tries again what was refused. */
-void lines_retry(struct lines *lines);
-/* Frees those that are gone and for which nothing runs. */
-void lines_sweep(struct lines *lines);
-
 /* ---- the keeper's tables -------------------------------------------------------------------------------- */
 
 enum table_state {
@@ -337,7 +173,6 @@ struct spawner_shared {
 void spawner_serve(
 	int main_fd, int control_fd, const struct list *kept_tables, struct spawner_shared *shared) CP_NORETURN;
 /* The keeper: until the daemon has ended. Never returns. */
-void keeper_serve(
-	int daemon_fd, int main_fd, const char *conf_path, const struct conf_service_type *types) CP_NORETURN;
+void keeper_serve(int daemon_fd, int main_fd, const char *conf_path, const struct conf_service_type *types) CP_NORETURN;
 
 #endif

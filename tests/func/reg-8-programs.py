@@ -187,9 +187,10 @@ def test_what_cannot_be_run_names_what_is_missing():
                 stream.write(text)
                 os.fchmod(stream.fileno(), 0o755)
         daemon.wait_ready()
-        for name, words in (("interpreter", "the interpreter '/usr/bin/pyhton3' that its first line names does not exist"),
-                            ("dos", r"its first line, which names the interpreter '/bin/sh', ends with a carriage return"),
-                            ("text", 'it is no binary for this machine, and no script')):
+        for name, words in (
+                ("interpreter", "the interpreter '/usr/bin/pyhton3' that its first line names does not exist"),
+                ("dos", "its first line, which names the interpreter '/bin/sh', ends with a carriage return"),
+                ("text", "it is no binary for this machine, and no script")):
             with daemon.connect(name) as client:
                 client.expect_end()
             expect_match(f"cannot run {daemon.dir}/{name}: {words}", daemon.wait_closed(listener=name)["program"], name)

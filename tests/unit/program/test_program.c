@@ -116,6 +116,36 @@ START_TEST(every_fault_of_a_section_is_reported)
 }
 END_TEST
 
+static const char *
+explain(int error, const char *line, char text[PROGRAM_TEXT_MAX])
+{
+	char path[] = "/bin/x";
+	char *argv[] = {path};
+	struct program_options options = {.command = {.items = argv, .count = 1}};
+	struct program_result result = {.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_RUN, .error = error};
+
+	program_explain(&result, line, strlen(line));
+	return program_format_result(&result, &options, text);
+}
+
+START_TEST(what_is_missing_of_a_file_that_is_there_is_named)
+{
+	char text[PROGRAM_TEXT_MAX];
+	char line[300] = "#!";
+
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, "#! /bin/pyhton -u\nx", text), "interpreter '/bin/pyhton' that"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, "#!/bin/pyhton", text), "interpreter '/bin/pyhton' that"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, "#!/bin/sh\r\nx", text), "carriage return"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, "\177ELF\1", text), "dynamic loader"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOEXEC, "\177ELF\1", text), "Exec format error"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOEXEC, "echo", text), "no script"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOEXEC, "", text), "no script"));
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, "#!\033[2J\n", text), "'?[2J'"));
+	memset(line + 2, 'a', sizeof(line) - 3);
+	ck_assert_ptr_nonnull(strstr(explain(ENOENT, line, text), "aaaa' that"));
+}
+END_TEST
+
 START_TEST(results_are_told_in_words)
 {
 	char path[] = "/bin/x";
@@ -130,7 +160,7 @@ START_TEST(results_are_told_in_words)
 	result = (struct program_result){.how = PROGRAM_NOT_STARTED, .step = PROGRAM_STEP_RUN, .error = ENOENT};
 	ck_assert_str_eq(
 		program_format_result(&result, &options, text), "cannot run /bin/x: No such file or directory");
-	for (int step = 0; step < PROGRAM_STEP_COUNT; step++) {
+	for (int step = 0; step < PROGRAM_STEP_LATE; step++) {
 		result.step = (enum program_step)step;
 		options.directory = path;
 		options.chroot = path;
@@ -159,6 +189,7 @@ main(void)
 	tcase_add_test(options, every_fault_of_a_section_is_reported);
 	suite_add_tcase(suite, options);
 	tcase_add_test(result, results_are_told_in_words);
+	tcase_add_test(result, what_is_missing_of_a_file_that_is_there_is_named);
 	suite_add_tcase(suite, result);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
