@@ -63,6 +63,8 @@ static unsigned free_count;
 /* As the kernel takes it, on any machine: SIG_DFL, no flags, an empty mask. */
 static const uint64_t default_action[8];
 static const char empty_sigset[KERNEL_SIGSET_BYTES];
+/* Those that the spawner itself handles (base/fault.c). */
+static const int caught_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 
 static void
 raise_descriptors(void)
@@ -225,6 +227,17 @@ enter_directory(const struct recipe *recipe)
 	return rawcall(SYS_chdir, (long)recipe->directory, 0, 0, 0, 0);
 }
 
+/*
+ * The spawner's handler for faults (base/fault.h) works on the spawner's memory: once it has its user's uid, that user
+ * can send the child such a signal.
+ */
+CP_NO_SANITIZE static void
+drop_handlers(void)
+{
+	for (unsigned i = 0; i < CP_COUNT(caught_signals); i++)
+		(void)rawcall(SYS_rt_sigaction, caught_signals[i], (long)default_action, 0, KERNEL_SIGSET_BYTES, 0);
+}
+
 /* The step that failed, with *ret_error; it returns only then. */
 CP_NO_SANITIZE static enum program_step
 become_program(const struct launch *launch, long *ret_error)
@@ -234,6 +247,7 @@ become_program(const struct launch *launch, long *ret_error)
 	/* Not setsid(2): the kernel would make it a scheduling group of its own, at the price of a tenth of its start.
 	 */
 	(void)rawcall(SYS_setpgid, 0, 0, 0, 0, 0);
+	drop_handlers();
 	*ret_error = set_streams(launch);
 	if (*ret_error < 0)
 		return PROGRAM_STEP_STREAMS;

@@ -23,6 +23,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -70,6 +71,7 @@ read_and_answer(const struct load *load, int answer_fd, int table_fd)
 	struct loader_answer answer = {0};
 
 	(void)prctl(PR_SET_NAME, "cp-loader");
+	fault_set_process("connpoold: loader");
 	/* It may ask for long, and is not to be found by whoever waits for an end of ours. */
 	for (int i = 0; load->not_for_loader[i] != NULL; i++)
 		fd_close(load->not_for_loader[i]);
