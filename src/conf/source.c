@@ -13,21 +13,40 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/errmsg.h"
 #include "base/fdutil.h"
 #include "base/mem.h"
 
+/* A pipe (a shell's process substitution, a FIFO) has this long for all that it has to say. */
+#define PIPE_MS 1000u
+
 /* ---- reading ----------------------------------------------------------------- */
 
+/* 0: there is something to read, or the end. -ETIMEDOUT. */
+static int
+await_input(int fd, uint64_t until_ns)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	uint64_t now_ns = clock_now_ns();
+
+	if (now_ns >= until_ns || poll(&pfd, 1, (int)((until_ns - now_ns) / CLOCK_NS_PER_MS) + 1) == 0)
+		return -ETIMEDOUT;
+	return 0;
+}
+
+/* fd is non-blocking: a reload reads on the main thread, which must not wait for whoever writes a FIFO. */
 static int
 read_all(int fd, char **text, size_t *length, struct errmsg *err)
 {
+	const uint64_t until_ns = clock_now_ns() + PIPE_MS * CLOCK_NS_PER_MS;
 	size_t room = 0;
 
 	for (;;) {
@@ -42,8 +61,12 @@ read_all(int fd, char **text, size_t *length, struct errmsg *err)
 			room = room == 0 ? 16384 : room * 2;
 		}
 		n = read(fd, *text + *length, room - *length - 1);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || (errno == EAGAIN && await_input(fd, until_ns) == 0)))
 			continue;
+		if (n < 0 && errno == EAGAIN) {
+			errmsg_set(err, "is a pipe that was not written to its end within %u ms", PIPE_MS);
+			return -ETIMEDOUT;
+		}
 		if (n < 0) {
 			int error = errno;
 
@@ -67,7 +90,7 @@ source_read(const char *path, char **ret_text, size_t *ret_length, struct errmsg
 {
 	char *text = NULL;
 	size_t length = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int r;
 
 	if (fd < 0) {

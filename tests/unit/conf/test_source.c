@@ -5,6 +5,8 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <check.h>
 
@@ -147,6 +149,50 @@ START_TEST(file_that_cannot_be_read_says_why)
 }
 END_TEST
 
+/* Room for the name of the end of a pipe that is to be read, as a shell's process substitution names it. */
+static void
+open_pipe(int ret_fds[2], char ret_path[32])
+{
+	ck_assert_int_eq(pipe2(ret_fds, O_CLOEXEC), 0);
+	snprintf(ret_path, 32, "/dev/fd/%d", ret_fds[0]);
+}
+
+START_TEST(pipe_is_read_to_its_end)
+{
+	struct errmsg err;
+	char *text = NULL;
+	size_t length = 0;
+	char path[32];
+	int fds[2];
+
+	open_pipe(fds, path);
+	ck_assert_int_eq(write(fds[1], "a = 1;\n", 7), 7);
+	close(fds[1]);
+	ck_assert_int_eq(source_read(path, &text, &length, &err), 0);
+	ck_assert_str_eq(text, "a = 1;\n");
+	mem_free(text);
+	close(fds[0]);
+}
+END_TEST
+
+START_TEST(pipe_that_nobody_ends_is_not_waited_for)
+{
+	struct errmsg err;
+	char *text = NULL;
+	size_t length = 0;
+	char path[32];
+	int fds[2];
+
+	open_pipe(fds, path);
+	ck_assert_int_eq(write(fds[1], "a = 1;\n", 7), 7);
+	ck_assert_int_eq(source_read(path, &text, &length, &err), -ETIMEDOUT);
+	ck_assert_str_eq(err.text, "is a pipe that was not written to its end within 1000 ms");
+	ck_assert_ptr_null(text);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(file_without_end_is_too_large)
 {
 	struct errmsg err;
@@ -194,6 +240,8 @@ main(void)
 	tcase_add_test(tc, file_is_read_whole);
 	tcase_add_test(tc, file_that_cannot_be_read_says_why);
 	tcase_add_test(tc, file_without_end_is_too_large);
+	tcase_add_test(tc, pipe_is_read_to_its_end);
+	tcase_add_test(tc, pipe_that_nobody_ends_is_not_waited_for);
 	tcase_add_test(tc, no_memory_leaves_nothing);
 	return conffiles_run(suite);
 }
