@@ -4,7 +4,8 @@ UNIT_TESTS += tests/unit/net/test_accept_thread
 tests_unit_net_test_accept_thread_SOURCES = tests/unit/net/test_accept_thread.c
 tests_unit_net_test_accept_thread_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/net/test_acceptor
-tests_unit_net_test_acceptor_SOURCES = tests/unit/net/test_acceptor.c $(NETFIXTURE)
+tests_unit_net_test_acceptor_SOURCES = tests/unit/net/test_acceptor.c tests/unit/net/acceptor_room.c tests/unit/net/acceptorrig.c \
+	tests/unit/net/acceptorrig.h $(NETFIXTURE)
 tests_unit_net_test_acceptor_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/net/test_acl
 tests_unit_net_test_acl_SOURCES = tests/unit/net/test_acl.c $(NETFIXTURE)

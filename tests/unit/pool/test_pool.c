@@ -356,14 +356,22 @@ START_TEST(longer_timeout_holds_for_those_that_wait)
 }
 END_TEST
 
-/* Nobody takes anything: the queue's one way out says that there is room. */
-START_TEST(room_of_expired_entries_is_announced)
+/* Both places of the queue are taken, and nobody takes anything out: room is waited for. */
+static uint64_t
+fill_queue(uint64_t timeout_ms)
 {
-	uint64_t now_ns = queue_two(60000);
+	uint64_t now_ns = queue_two(timeout_ms);
 
 	rig.settings.queue_size = 2;
 	rig_reload();
 	ck_assert(pool_await_room(rig.pool));
+	return now_ns;
+}
+
+START_TEST(room_of_expired_entries_is_announced)
+{
+	uint64_t now_ns = fill_queue(60000);
+
 	advance(now_ns + 61 * CLOCK_NS_PER_S);
 	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_TIMEOUT), 1);
 	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
@@ -372,35 +380,9 @@ END_TEST
 
 START_TEST(room_of_cancelled_entries_is_announced)
 {
-	queue_two(0);
-	rig.settings.queue_size = 2;
-	rig_reload();
-	ck_assert(pool_await_room(rig.pool));
+	fill_queue(0);
 	pool_cancel(rig.pool);
 	ck_assert_uint_eq(rig_rejected(CONN_END_QUEUE_DRAIN), 2);
-	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
-}
-END_TEST
-
-START_TEST(another_policy_is_announced_as_room)
-{
-	queue_two(0);
-	rig.settings.queue_size = 2;
-	rig_reload();
-	ck_assert(pool_await_room(rig.pool));
-	rig.settings.queue_full = CONF_QUEUE_REJECT;
-	rig_reload();
-	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
-}
-END_TEST
-
-START_TEST(a_closed_pool_announces_room)
-{
-	queue_two(0);
-	rig.settings.queue_size = 2;
-	rig_reload();
-	ck_assert(pool_await_room(rig.pool));
-	pool_close(rig.pool, false);
 	ck_assert_uint_eq(rig_read(&rig.rooms), 1);
 }
 END_TEST
@@ -790,8 +772,7 @@ main(void)
 	const TTest *const timeout[] = {those_too_old_are_rejected_though_no_worker_comes, many_are_rejected_at_once,
 		no_timeout_sets_no_timer, shorter_timeout_holds_for_those_that_wait,
 		longer_timeout_holds_for_those_that_wait, room_of_expired_entries_is_announced,
-		room_of_cancelled_entries_is_announced, another_policy_is_announced_as_room,
-		a_closed_pool_announces_room};
+		room_of_cancelled_entries_is_announced};
 	const TTest *const workers[] = {grown_pool_has_more_workers, shrunk_pool_loses_the_newest_workers,
 		retiring_worker_keeps_its_connections_to_their_end, queued_connections_go_to_the_workers_that_stay,
 		new_stack_size_replaces_every_worker, new_limits_hold_for_the_queue};
