@@ -3,8 +3,9 @@
  * spawner_table.c - the recipes of a config as one piece of memory.
  *
  * The loader writes it with offsets in the place of pointers; whoever maps it turns them into pointers, in pages of its
- * own, and makes these read-only. No offset is 0, which stands for NULL. Only the loader writes it, and all are one
- * program: what is in it is not doubted, but that it is whole.
+ * own, and makes these read-only. No offset is 0, which stands for NULL. Only the loader writes it, and what a program
+ * is to be is its word alone; but that whatever a table names is inside of it is looked at, as the loader has run the
+ * modules of name services, and one table that ends the spawner would end the next one, too.
  */
 #include "config.h"
 
@@ -142,37 +143,92 @@ recipe_table_write(const struct cookbook *cookbook, int fd)
 
 /* ---- mapping ----------------------------------------------------------------------------------- */
 
+struct reading {
+	char *bytes;
+	size_t size;
+	bool is_broken;
+};
+
+/* size bytes at that offset; NULL: it is none, or is not in the table. */
 static void *
-at(struct recipe_table *table, const void *offset)
+at(struct reading *reading, const void *offset, size_t size)
 {
-	return offset != NULL ? (char *)table + (uintptr_t)offset : NULL;
+	uintptr_t start = (uintptr_t)offset;
+
+	if (offset == NULL)
+		return NULL;
+	if (start % ALIGNMENT != 0 || start < sizeof(struct recipe_table) || start > reading->size ||
+		size > reading->size - start) {
+		reading->is_broken = true;
+		return NULL;
+	}
+	return reading->bytes + start;
 }
 
-static char **
-find_strings(struct recipe_table *table, char **offset, unsigned count)
+static char *
+find_string(struct reading *reading, const char *offset)
 {
-	char **items = at(table, offset);
+	char *text = at(reading, offset, 1);
 
-	for (unsigned i = 0; i < count; i++)
-		items[i] = at(table, items[i]);
+	if (text != NULL && memchr(text, '\0', reading->size - (uintptr_t)offset) == NULL)
+		reading->is_broken = true;
+	return text;
+}
+
+/* An array of exactly count, with a NULL at its end. */
+static char **
+find_strings(struct reading *reading, char **offset, unsigned count)
+{
+	char **items;
+
+	if (count >= reading->size / sizeof(items[0])) {
+		reading->is_broken = true;
+		return NULL;
+	}
+	items = at(reading, offset, (count + 1) * sizeof(items[0]));
+	if (items == NULL || items[count] != NULL) {
+		reading->is_broken = true;
+		return NULL;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		items[i] = find_string(reading, items[i]);
+		if (items[i] == NULL)
+			reading->is_broken = true;
+	}
 	return items;
 }
 
 static void
-find_pointers(struct recipe_table *table)
+find_parts(struct reading *reading, struct recipe *recipe)
 {
-	table->recipes = at(table, table->recipes);
-	for (uint32_t i = 0; i < table->count; i++) {
-		struct recipe *recipe = at(table, table->recipes[i]);
+	recipe->argv = find_strings(reading, recipe->argv, recipe->argument_count);
+	recipe->environment = find_strings(reading, recipe->environment, recipe->environment_count);
+	recipe->directory = find_string(reading, recipe->directory);
+	recipe->chroot = find_string(reading, recipe->chroot);
+	if (recipe->argument_count == 0 || recipe->directory == NULL || recipe->limit_count > RECIPE_RLIMITS_MAX ||
+		recipe->group_count < 0 || recipe->group_count > RECIPE_GROUPS_MAX)
+		reading->is_broken = true;
+}
+
+/* False: something in it is not where it can be. */
+static bool
+find_pointers(struct recipe_table *table, size_t size)
+{
+	struct reading reading = {.bytes = (char *)table, .size = size};
+
+	if (table->count > size / sizeof(table->recipes[0]))
+		return false;
+	table->recipes = at(&reading, table->recipes, table->count * sizeof(table->recipes[0]));
+	if (table->recipes == NULL)
+		return false;
+	for (uint32_t i = 0; i < table->count && !reading.is_broken; i++) {
+		struct recipe *recipe = at(&reading, table->recipes[i], sizeof(*recipe));
 
 		table->recipes[i] = recipe;
-		if (recipe == NULL)
-			continue;
-		recipe->argv = find_strings(table, recipe->argv, recipe->argument_count);
-		recipe->environment = find_strings(table, recipe->environment, recipe->environment_count);
-		recipe->directory = at(table, recipe->directory);
-		recipe->chroot = at(table, recipe->chroot);
+		if (recipe != NULL)
+			find_parts(&reading, recipe);
 	}
+	return !reading.is_broken;
 }
 
 struct recipe_table *
@@ -190,12 +246,12 @@ recipe_table_map(int fd)
 	table = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (table == MAP_FAILED)
 		return NULL;
-	if (table->magic != TABLE_MAGIC || table->size != (uint64_t)st.st_size) {
+	if (table->magic != TABLE_MAGIC || table->size != (uint64_t)st.st_size ||
+		!find_pointers(table, (size_t)st.st_size)) {
 		(void)munmap(table, (size_t)st.st_size);
 		errno = EINVAL;
 		return NULL;
 	}
-	find_pointers(table);
 	(void)mprotect(table, (size_t)st.st_size, PROT_READ);
 	return table;
 }
