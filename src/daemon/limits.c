@@ -93,14 +93,18 @@ helper_stack_bytes(const struct conf *conf)
 	return 0;
 }
 
-/* Of Unix sockets with a file, which has a descriptor too. */
+/* A Unix socket's file has one too; a socket of systemd's is accepted on by a thread with one of its own. */
 static uint64_t
-count_paths(const struct option_addresses *addresses)
+count_descriptors(const struct option_addresses *addresses)
 {
-	uint64_t count = 0;
+	uint64_t count = addresses->count;
 
-	for (size_t i = 0; i < addresses->count; i++)
-		count += addresses->items[i].kind == ADDRESS_UNIX && addresses->items[i].host[0] != '@';
+	for (size_t i = 0; i < addresses->count; i++) {
+		const struct address *address = &addresses->items[i];
+
+		count += address->kind == ADDRESS_SYSTEMD ||
+			 (address->kind == ADDRESS_UNIX && address->host[0] != '@');
+	}
 	return count;
 }
 
@@ -131,8 +135,8 @@ compute_bound(const struct conf *conf)
 	bound.queued = smaller(bound.queued, conf->daemon.max_connections - bound.connections);
 	/* A module has one as long as it is loaded. */
 	for (size_t i = 0; i < conf->listener_count; i++)
-		bound.descriptors += conf->listeners[i]->addresses.count + count_paths(&conf->listeners[i]->addresses) +
-				     (is_module(conf->listeners[i]) ? 1 : 0);
+		bound.descriptors +=
+			count_descriptors(&conf->listeners[i]->addresses) + (is_module(conf->listeners[i]) ? 1 : 0);
 	bound.descriptors += bound.connections + bound.relayed + bound.queued + count_ready_connections(conf);
 	bound.memory_bytes = helper_stack_bytes(conf) + bound.connections * (sizeof(struct session) + stack_bytes) +
 			     bound.queued * sizeof(struct accepted) +

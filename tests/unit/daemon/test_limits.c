@@ -57,7 +57,7 @@ set_up(void)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
 }
 
-/* ---- the sums: a Unix socket with a path takes two descriptors, its file has one too ---- */
+/* ---- the sums: a Unix socket with a file takes two descriptors, one of systemd's too ---- */
 
 static void
 expect_bounds(unsigned connections, unsigned queued, unsigned descriptors)
@@ -106,6 +106,12 @@ START_TEST(every_address_takes_its_descriptors)
 		    "\"unix:$/3\" ]; }, { name = \"b\"; service = \"echo\"; address = \"unix:$/4\"; } );\n",
 		1024, limit_before.rlim_max);
 	expect_bounds(1, 1, OWN_DESCRIPTORS + 2 + 2 * 4 + 1 + 1);
+	daemonrig_forget_log();
+	apply_under("pools: { main: { workers = 1; connections_per_worker = 1; queue_size = 1; }; };\n"
+		    "listeners: ( { name = \"a\"; service = \"echo\"; address = [ \"unix:@a\", \"tcp:127.0.0.1:0\", "
+		    "\"systemd:a\" ]; } );\n",
+		1024, limit_before.rlim_max);
+	expect_bounds(1, 1, OWN_DESCRIPTORS + 2 + 1 + 1 + 2 + 1 + 1);
 }
 END_TEST
 
