@@ -38,7 +38,7 @@
 /* Slots that are looked at in one turn: those in front have had the longest time to be over. */
 #define LAUNCHES_AT_ONCE 8
 
-/* While there is no memory to take a request. */
+/* While there is no memory to take a message. */
 #define HELD_MS 5
 
 /* epoll's data; that of a line is its id. */
@@ -77,7 +77,7 @@ struct server {
 	uint32_t used; /* of the array, ever */
 	uint32_t free; /* as running.next */
 	uint32_t buckets[BUCKETS];
-	bool is_held; /* requests were left where they are for want of memory */
+	bool is_held; /* messages were left where they are for want of memory */
 };
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -427,6 +427,8 @@ on_main(struct server *server)
 		lines_open(&server->lines, fds[i]);
 	if (wire_is_over(n))
 		fd_close(&server->main_fd);
+	else if (n < 0 && n != -EAGAIN)
+		server->is_held = true;
 }
 
 static void
@@ -466,6 +468,8 @@ on_control(struct server *server)
 		/* Programs go on without it, and so does whoever has the table. */
 		(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->control_fd, NULL);
 		fd_close(&server->control_fd);
+	} else if (n < 0 && n != -EAGAIN) {
+		server->is_held = true;
 	}
 	for (unsigned i = 0; i < fd_count; i++)
 		close(fds[i]);

@@ -33,3 +33,7 @@ tests_unit_program_test_spawner_environment_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/program/test_spawner_launch
 tests_unit_program_test_spawner_launch_SOURCES = tests/unit/program/test_spawner_launch.c
 tests_unit_program_test_spawner_launch_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/program/test_spawner_server
+tests_unit_program_test_spawner_server_SOURCES = tests/unit/program/test_spawner_server.c
+tests_unit_program_test_spawner_server_LDADD = $(UNIT_LIBS)
+tests_unit_program_test_spawner_server_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sendmsg -Wl,--wrap=recvmsg -Wl,--wrap=clock_gettime
