@@ -257,8 +257,11 @@ reap_workers(struct daemon *daemon)
 			pool_free(&pool);
 	}
 	if (daemon->state >= DAEMON_DRAINING && list_is_empty(&daemon->closing_pools) &&
-		list_is_empty(&daemon->ending_leases))
+		list_is_empty(&daemon->ending_leases)) {
+		/* What is left to do (end_checks) has a bound of its own. */
+		timer_clear(&daemon->loop.wheel, &daemon->deadline);
 		daemon_set_state(daemon, DAEMON_STOPPED);
+	}
 }
 
 /* ---- signals -------------------------------------------------------------------------------------- */

@@ -153,6 +153,16 @@ acceptor_take_reserve(struct acceptor *acceptor)
 		acceptor->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* It is accepted from now on, and somebody's: who it is, and whether it may come in. CONN_END_NONE: it may. */
+static enum conn_end
+admit(struct acceptor *acceptor, struct accepted *accepted, const struct sockaddr_storage *sa, socklen_t length)
+{
+	accepted->id = ++acceptor->last_id;
+	peer_from_sockaddr(&accepted->peer, (const struct sockaddr *)sa, length);
+	atomic_fetch_add_explicit(&accepted->route->listener->counters.accepted, 1, memory_order_relaxed);
+	return admission_decide(accepted, acceptor->max_connections);
+}
+
 /*
  * A pool that rejects tells its clients so even now: the reserve lends them a descriptor, one after another. The others
  * stay in the backlog until the back-off is over.
@@ -166,13 +176,16 @@ reject_with_reserve(struct acceptor *acceptor, struct listen_socket *socket)
 		return;
 	for (unsigned i = 0; i < BATCH_MAX; i++) {
 		struct accepted accepted = {.route = route_ref(route), .accepted_ns = acceptor->loop->now_ns};
+		struct sockaddr_storage sa;
+		socklen_t length = sizeof(sa);
 
 		acceptor_release_reserve(acceptor);
-		accepted.fd = accept4(socket->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		accepted.fd = accept4(socket->fd, (struct sockaddr *)&sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted.fd >= 0) {
-			accepted.id = ++acceptor->last_id;
-			atomic_fetch_add_explicit(&route->listener->counters.accepted, 1, memory_order_relaxed);
-			accepted_reject(&accepted, CONN_END_REFUSED_MEMORY);
+			enum conn_end refusal = admit(acceptor, &accepted, &sa, length);
+
+			/* One that is denied is told nothing, now as ever. */
+			accepted_reject(&accepted, refusal != CONN_END_NONE ? refusal : CONN_END_REFUSED_MEMORY);
 			acceptor_take_reserve(acceptor);
 			continue;
 		}
@@ -387,13 +400,10 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket)
 	}
 	if (acceptor->episode_started_ns != 0)
 		acceptor->backoff_ms = BACKOFF_FIRST_MS;
-	accepted.id = ++acceptor->last_id;
 	accepted.route = route_ref(route);
-	peer_from_sockaddr(&accepted.peer, (struct sockaddr *)&sa, length);
 	if (acceptor->wants_backlog_time && socket->is_tcp)
 		accepted.backlog_ms = read_backlog_ms(accepted.fd);
-	atomic_fetch_add_explicit(&route->listener->counters.accepted, 1, memory_order_relaxed);
-	refusal = admission_decide(&accepted, acceptor->max_connections);
+	refusal = admit(acceptor, &accepted, &sa, length);
 	if (refusal != CONN_END_NONE) {
 		accepted_reject(&accepted, refusal);
 		(void)refusals_log(route->listener, acceptor->loop->now_ns);

@@ -374,12 +374,16 @@ adopt_systemd(struct listen_socket *sock, const struct address *address, struct 
 	for (size_t i = 0; sockets != NULL && i < sockets->count; i++) {
 		struct systemd_socket *passed = &sockets->items[i];
 		int listening = 0;
+		int type = 0;
 		socklen_t length = sizeof(listening);
+		socklen_t type_length = sizeof(type);
 
 		if (passed->fd < 0 || strcmp(passed->name, address->host) != 0)
 			continue;
 		*ret_step = "what systemd passed is not a listening stream socket (ListenStream=, Accept=no)";
-		if (getsockopt(passed->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening)
+		/* A socket of packets (ListenSequentialPacket=) listens too, and would lose what a read does not take. */
+		if (getsockopt(passed->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening ||
+			getsockopt(passed->fd, SOL_SOCKET, SO_TYPE, &type, &type_length) < 0 || type != SOCK_STREAM)
 			return -EINVAL;
 		if (fcntl(passed->fd, F_SETFL, fcntl(passed->fd, F_GETFL) | O_NONBLOCK) < 0)
 			return -errno;

@@ -296,6 +296,21 @@ START_TEST(what_does_not_listen_is_refused_and_not_taken)
 }
 END_TEST
 
+START_TEST(a_socket_of_packets_is_refused_though_it_listens)
+{
+	const struct sockaddr any_name = {.sa_family = AF_UNIX};
+
+	pass_sockets(SOCK_STREAM, true);
+	fd_close(&passed[1].fd);
+	passed[1].fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(passed[1].fd, &any_name, sizeof(any_name.sa_family)), 0);
+	ck_assert_int_eq(listen(passed[1].fd, 1), 0);
+	ck_assert_ptr_null(rig_open("address = \"systemd:greet\";", &sockets));
+	ck_assert_msg(strstr(rig_err.text, "not a listening stream socket") != NULL, "%s", rig_err.text);
+	close_passed();
+}
+END_TEST
+
 START_TEST(the_file_of_a_socket_from_systemd_is_not_removed)
 {
 	struct listen_socket *socket;
@@ -332,5 +347,6 @@ rig_add_paths(Suite *suite)
 	tcase_add_test(tc, sockets_from_systemd_are_taken_by_name_one_after_another);
 	tcase_add_test(tc, a_name_that_systemd_did_not_pass_is_told);
 	tcase_add_test(tc, what_does_not_listen_is_refused_and_not_taken);
+	tcase_add_test(tc, a_socket_of_packets_is_refused_though_it_listens);
 	tcase_add_test(tc, the_file_of_a_socket_from_systemd_is_not_removed);
 }

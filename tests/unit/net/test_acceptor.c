@@ -398,6 +398,23 @@ START_TEST(a_pool_that_rejects_tells_them_by_the_reserve)
 }
 END_TEST
 
+START_TEST(who_is_denied_is_told_nothing_by_the_reserve_either)
+{
+	char buf[64];
+
+	begin("queue_full = \"reject\";", BUSY "deny = \"127.0.0.0/8\"; ");
+	fixture_capture();
+	dial_many(2);
+	run_out();
+	ck_assert_uint_eq(atomic_load(&fixture.listener->counters.rejected[CONN_END_REFUSED_ACCESS]), 2);
+	fixture_check_sums(fixture.listener);
+	fixture_allow_descriptors();
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert_int_eq(fixture_read_all(clients[i], buf, sizeof(buf)), 0);
+	(void)fixture_captured();
+}
+END_TEST
+
 START_TEST(without_a_reserve_a_pool_that_rejects_waits_too)
 {
 	begin("queue_full = \"reject\";", BUSY);
@@ -552,6 +569,7 @@ add_pausing(Suite *suite)
 	tcase_add_test(tc, sockets_that_are_ready_together_begin_one_pause);
 	tcase_add_test(tc, a_pool_that_waits_leaves_its_clients_in_the_backlog);
 	tcase_add_test(tc, a_pool_that_rejects_tells_them_by_the_reserve);
+	tcase_add_test(tc, who_is_denied_is_told_nothing_by_the_reserve_either);
 	tcase_add_test(tc, without_a_reserve_a_pool_that_rejects_waits_too);
 	tc = acceptor_case(suite, "broken");
 	tcase_add_test(tc, a_socket_that_was_shut_down_pauses_alone_and_listens_again);
