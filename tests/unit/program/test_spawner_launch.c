@@ -45,6 +45,8 @@ static char *environment[] = {who, NULL};
 static char slow_directory[STEPS * sizeof("/usr/..")];
 static struct recipe recipe;
 static int null_fd;
+static int dumpable;
+static volatile int faults;
 
 static void
 set_up(void)
@@ -62,6 +64,7 @@ set_up(void)
 	argv[0] = shell;
 	argv[2] = exit_3;
 	launch_init();
+	dumpable = prctl(PR_GET_DUMPABLE);
 	/* Else no leak checker can look at this process. */
 	ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 }
@@ -340,6 +343,82 @@ START_TEST(one_that_is_stopped_holds_its_slot_alone)
 }
 END_TEST
 
+/* With privileges, that is: without, there is nothing to guard. */
+START_TEST(no_user_can_trace_one_on_its_way)
+{
+	ck_assert_int_eq(dumpable, geteuid() == 0 ? 0 : 1);
+}
+END_TEST
+
+static void
+on_fault(int number)
+{
+	(void)number;
+	/* A child would leave it in this process's memory. */
+	faults++;
+}
+
+static bool
+catches(pid_t pid, int number)
+{
+	unsigned long long caught = 0;
+	char path[64];
+	char line[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file) != NULL && sscanf(line, "SigCgt: %llx", &caught) != 1)
+		;
+	(void)fclose(file);
+	return (caught >> (number - 1) & 1) != 0;
+}
+
+/* On its way still, and past where it gives up the handlers; a step at a time. */
+static pid_t
+begin_and_stop_without_handlers(struct launch *launch)
+{
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		pid_t pid = begin_and_stop(launch);
+		int status = 0;
+
+		while (!launch_is_over(launch) && catches(pid, SIGTRAP)) {
+			ck_assert_int_eq(kill(pid, SIGCONT), 0);
+			ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+			ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+			if (!WIFSTOPPED(status))
+				break;
+		}
+		if (!launch_is_over(launch))
+			return pid;
+		if (status == 0 || WIFSTOPPED(status)) {
+			ck_assert_int_eq(kill(pid, SIGKILL), 0);
+			ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		}
+	}
+	ck_abort_msg("none gave up the handlers");
+}
+
+START_TEST(handlers_of_this_process_do_not_run_in_it)
+{
+	struct sigaction action = {.sa_handler = on_fault};
+	struct launch *launch = get();
+	int status;
+	pid_t pid;
+
+	ck_assert_int_eq(sigaction(SIGTRAP, &action, NULL), 0);
+	pid = begin_and_stop_without_handlers(launch);
+	ck_assert_int_eq(kill(pid, SIGTRAP), 0);
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
+	status = end(launch, pid);
+	ck_assert_int_eq(faults, 0);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGTRAP);
+	launch_put(&launch);
+}
+END_TEST
+
 START_TEST(without_memory_nothing_begins)
 {
 	struct launch *launch;
@@ -376,6 +455,8 @@ main(void)
 	tcase_add_test(launches, slots_are_used_again);
 	tcase_add_test(launches, many_at_once_do_not_meet);
 	tcase_add_test(launches, one_that_is_stopped_holds_its_slot_alone);
+	tcase_add_test(launches, no_user_can_trace_one_on_its_way);
+	tcase_add_test(launches, handlers_of_this_process_do_not_run_in_it);
 	tcase_add_test(launches, without_memory_nothing_begins);
 	suite_add_tcase(suite, launches);
 	runner = srunner_create(suite);
