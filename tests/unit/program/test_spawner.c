@@ -339,6 +339,7 @@ main(void)
 	tcase_add_test(programs, what_no_config_names_is_not_started);
 	tcase_add_test(programs, more_than_a_socket_holds_are_all_started);
 	suite_add_tcase(suite, programs);
+	tcase_set_timeout(configs, 2 * WAIT_S);
 	tcase_add_checked_fixture(configs, set_up, tear_down);
 	tcase_add_test(configs, a_config_that_changed_meanwhile_is_refused);
 	tcase_add_test(configs, an_abandoned_config_leaves_the_one_in_force);

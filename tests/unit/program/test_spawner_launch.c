@@ -446,6 +446,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_set_timeout(launches, 60);
 	tcase_add_checked_fixture(launches, set_up, tear_down);
 	tcase_add_test(launches, a_child_becomes_the_program);
 	tcase_add_test(launches, it_has_its_variables_and_those_of_its_client);

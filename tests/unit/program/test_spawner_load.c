@@ -343,6 +343,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_set_timeout(loads, 60);
 	tcase_add_checked_fixture(loads, set_up, tear_down);
 	tcase_add_test(loads, a_config_becomes_a_table);
 	tcase_add_test(loads, the_same_config_is_the_same_table);
