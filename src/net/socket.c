@@ -381,7 +381,7 @@ adopt_systemd(struct listen_socket *sock, const struct address *address, struct 
 		if (passed->fd < 0 || strcmp(passed->name, address->host) != 0)
 			continue;
 		*ret_step = "what systemd passed is not a listening stream socket (ListenStream=, Accept=no)";
-		/* A socket of packets (ListenSequentialPacket=) listens too, and would lose what a read does not take. */
+		/* One of packets (ListenSequentialPacket=) listens too, and loses what a read does not take. */
 		if (getsockopt(passed->fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening ||
 			getsockopt(passed->fd, SOL_SOCKET, SO_TYPE, &type, &type_length) < 0 || type != SOCK_STREAM)
 			return -EINVAL;
