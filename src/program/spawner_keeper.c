@@ -189,7 +189,10 @@ start_spawner(struct keeper *keeper)
 	keeper->is_restart = false;
 }
 
-/* Whatever ran under it. Each program leads a process group of its own, once it has come so far. */
+/*
+ * Whatever ran under it; how many programs that were. Each leads a process group of its own once it has come so far,
+ * and may have left it since: its number is its own until it is reaped.
+ */
 static unsigned
 end_programs(const struct keeper *keeper)
 {
@@ -198,7 +201,10 @@ end_programs(const struct keeper *keeper)
 	for (unsigned i = 0; i < SPAWNER_PROGRAMS_MAX; i++) {
 		int32_t pid = atomic_load(&keeper->shared->pids[i]);
 
-		if (pid > 0 && (kill(-pid, SIGKILL) == 0 || kill(pid, SIGKILL) == 0))
+		if (pid <= 0)
+			continue;
+		(void)kill(-pid, SIGKILL);
+		if (kill(pid, SIGKILL) == 0)
 			count++;
 	}
 	return count;

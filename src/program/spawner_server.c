@@ -192,13 +192,17 @@ remove_running(struct server *server, struct running *program)
 	give_back_place(server, program);
 }
 
+/* Its group, and itself wherever it is: a program may join the group of one of its children. */
 static void
-signal_group(const struct running *program, int number)
+signal_program(const struct running *program, int number)
 {
 	/* It may not have come so far as to lead a group of its own. */
 	if (program->launch != NULL)
 		(void)setpgid(program->pid, program->pid);
 	(void)kill(-program->pid, number);
+	/* Some take a second one for more than the first; of SIGKILL there is no such thing, nor a moment to leave. */
+	if (number == SIGKILL || getpgid(program->pid) != program->pid)
+		(void)kill(program->pid, number);
 }
 
 /* Those of a line; of these the one with that id when wants_id. */
@@ -209,7 +213,7 @@ signal_running(const struct server *server, const struct line *line, bool wants_
 		const struct running *program = &server->programs[i];
 
 		if (program->pid > 0 && program->line == line && (!wants_id || program->id == id))
-			signal_group(program, number);
+			signal_program(program, number);
 	}
 }
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import resource
 import signal
+import sys
 
 from cpharness import Skip, eventually, expect, expect_equal, expect_match, main
 from execlib import POOL, daemon_with, expect_only_ours, listener, shell, spawner_of
@@ -77,6 +78,77 @@ def test_a_spawner_that_does_not_answer_is_replaced():
                         "1 programs were ended with it")
         with daemon.connect("cat") as client:
             client.expect_echo()
+
+
+# ---- programs that leave their process group ------------------------------------------------------
+
+# Into the group of a child of its own; another child stays in the one that it led, when it is to.
+LEAVES_GROUP = """
+import os, sys, time
+if sys.argv[1] == "behind" and os.fork() == 0:
+    time.sleep(1000)
+ready, tell = os.pipe()
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.write(tell, b"x")
+    time.sleep(1000)
+os.read(ready, 1)
+os.setpgid(0, child)
+os.write(1, b"%10d%10d" % (os.getpid(), child))
+time.sleep(1000)
+"""
+
+
+def leaver(how, rule=""):
+    return listener("leaver", [sys.executable, "-c", LEAVES_GROUP, how], 'kill_timeout = "200ms";', rule)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def one_that_left(daemon):
+    """The program's pid. Its child is in no group that anybody knows of, and ours to end."""
+    with daemon.connect("leaver") as client:
+        pid, child = map(int, client.recv_exactly(20).split())
+        try:
+            expect_equal(os.getpgid(pid), child, "its process group")
+            yield pid
+        finally:
+            for number in (pid, child):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+
+
+def test_a_program_that_leaves_its_group_is_ended():
+    for how in ("alone", "behind"):
+        with daemon_with(leaver(how, 'lifetime = "1s";')) as daemon, one_that_left(daemon) as pid:
+            record = daemon.wait_closed(listener="leaver")
+            expect_equal(record["end"], "lifetime", "end")
+            expect_match("signal TERM", record["program"], "record")
+            expect(not is_running(pid), f"{how}: it runs on")
+
+
+def test_a_program_that_left_its_group_ends_with_its_spawner():
+    for how in ("alone", "behind"):
+        with daemon_with(leaver(how)) as daemon, one_that_left(daemon) as pid:
+            os.kill(spawner_of(daemon), signal.SIGKILL)
+            daemon.wait_log("1 programs were ended with it")
+            eventually(lambda: not is_running(pid), lambda: f"{how}: it runs on")
+
+
+def test_a_program_that_left_its_group_ends_with_its_daemon():
+    for how in ("alone", "behind"):
+        with daemon_with(leaver(how)) as daemon, one_that_left(daemon) as pid:
+            daemon.kill(signal.SIGKILL)
+            eventually(lambda: not is_running(pid), lambda: f"{how}: it runs on")
+            daemon.process.wait()
 
 
 # ---- 8: programs that run on over reloads --------------------------------------------------------
