@@ -289,7 +289,7 @@ send_tables(struct keeper *keeper)
 		struct kept_table *table = CP_CONTAINER_OF(link, struct kept_table, link);
 		bool is_running = keeper->state == SPAWNER_RUNNING;
 
-		if (table->loads == 0) {
+		if (!load_needs_table(table)) {
 			if (!is_running || table->state == TABLE_UNSENT ||
 				send_control(keeper, CONTROL_FORGET, table->number, -1) == 0)
 				load_free_table(&table);
@@ -373,15 +373,6 @@ check_pong(struct keeper *keeper)
 
 /* ---- what the daemon asks for --------------------------------------------------------------------- */
 
-static void
-drop_table(struct keeper *keeper, uint64_t number)
-{
-	struct kept_table *table = load_find_table(&keeper->load, number);
-
-	if (table != NULL && table->loads > 0)
-		table->loads--;
-}
-
 /* False: the daemon has ended. */
 static bool
 hear_daemon(struct keeper *keeper)
@@ -403,12 +394,12 @@ hear_daemon(struct keeper *keeper)
 		int rc = load_begin(&keeper->load, request.number);
 
 		if (keeper->owes_answer && keeper->answer.error == 0)
-			drop_table(keeper, keeper->answer.table);
+			load_drop_table(&keeper->load, keeper->answer.table);
 		keeper->owes_answer = false;
 		if (rc < 0)
 			fail_load(keeper, "cannot read it", -rc);
 	} else if (request.verb == KEEPER_DROP) {
-		drop_table(keeper, request.table);
+		load_drop_table(&keeper->load, request.table);
 	}
 	return true;
 }
@@ -458,7 +449,7 @@ static bool
 has_tables(const struct keeper *keeper)
 {
 	for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next) {
-		if (CP_CONTAINER_OF(link, struct kept_table, link)->loads > 0)
+		if (load_needs_table(CP_CONTAINER_OF(link, struct kept_table, link)))
 			return true;
 	}
 	return false;
@@ -490,7 +481,7 @@ owes_anything(const struct keeper *keeper)
 	for (struct list *link = keeper->load.tables.next; link != &keeper->load.tables; link = link->next) {
 		const struct kept_table *table = CP_CONTAINER_OF(link, struct kept_table, link);
 
-		if (table->loads == 0 || table->state == TABLE_UNSENT)
+		if (!load_needs_table(table) || table->state == TABLE_UNSENT)
 			return true;
 	}
 	return false;

@@ -93,6 +93,21 @@ load_find_table(struct load *load, uint64_t number)
 	return NULL;
 }
 
+bool
+load_needs_table(const struct kept_table *table)
+{
+	return table->told > 0 || table->held > 0;
+}
+
+void
+load_drop_table(struct load *load, uint64_t number)
+{
+	struct kept_table *table = load_find_table(load, number);
+
+	if (table != NULL && table->told > 0)
+		table->told--;
+}
+
 void
 load_free_table(struct kept_table **holder)
 {
@@ -126,7 +141,7 @@ has_same_bytes(int a, int b)
 	return is_same;
 }
 
-/* The table of these bytes, one load of it; a new one takes over *fd. NULL: no memory. */
+/* The table of these bytes, held once more; a new one takes over *fd. NULL: no memory. */
 static struct kept_table *
 keep_table(struct load *load, int *fd, uint64_t digest)
 {
@@ -135,7 +150,7 @@ keep_table(struct load *load, int *fd, uint64_t digest)
 	for (struct list *link = load->tables.next; link != &load->tables; link = link->next) {
 		table = CP_CONTAINER_OF(link, struct kept_table, link);
 		if (has_same_bytes(table->fd, *fd)) {
-			table->loads++;
+			table->held++;
 			return table;
 		}
 	}
@@ -147,7 +162,7 @@ keep_table(struct load *load, int *fd, uint64_t digest)
 	table->number = ++load->last_number;
 	table->digest = digest;
 	table->fd = fd_take(fd);
-	table->loads = 1;
+	table->held = 1;
 	list_push_back(&load->tables, &table->link);
 	return table;
 }
@@ -173,7 +188,7 @@ reset(struct load *load)
 	if (load->state == LOAD_READING && load->pid > 0)
 		(void)kill(load->pid, SIGKILL);
 	if (load->table != NULL)
-		load->table->loads--;
+		load->table->held--;
 	load->table = NULL;
 	load->pid = 0;
 	fd_close(&load->answer_fd);
@@ -198,8 +213,8 @@ load_finish(struct load *load, struct keeper_news *ret_news)
 		.number = load->number,
 		.digest = load->table->digest,
 		.table = load->table->number};
-	/* The load is the daemon's now. */
-	load->table = NULL;
+	/* It is the daemon's now, too, and only the daemon's once this load is over. */
+	load->table->told++;
 	reset(load);
 }
 

@@ -7,7 +7,8 @@
  *   HANDING -> NONE     load_finish(): it does
  *   any -> NONE         load_fail(), load_is_late(); load_begin(), which is the next one
  *
- * Each load that succeeds is one reference to its table, which the daemon has from then on.
+ * A load holds its table while it is HANDING; one that succeeds is one reference that the daemon has from then on. What
+ * the daemon drops is never more than it has: it may say what it wants.
  */
 #ifndef CP_PROGRAM_SPAWNER_LOAD_H
 #define CP_PROGRAM_SPAWNER_LOAD_H
@@ -54,6 +55,10 @@ void load_finish(struct load *load, struct keeper_news *ret_news);
 
 /* NULL: there is none. */
 struct kept_table *load_find_table(struct load *load, uint64_t number);
+/* False: it is to be forgotten, and freed. */
+bool load_needs_table(const struct kept_table *table);
+/* The daemon drops it once; nothing when it has none, or there is none. */
+void load_drop_table(struct load *load, uint64_t number);
 void load_free_table(struct kept_table **table);
 
 #endif

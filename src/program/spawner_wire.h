@@ -155,8 +155,10 @@ struct kept_table {
 	struct list link;
 	uint64_t number;
 	uint64_t digest;
-	int fd;         /* sealed */
-	unsigned loads; /* how often the daemon was told of it, and did not drop it; 0: to be forgotten */
+	int fd; /* sealed */
+	/* It stays while either is above 0; each of the two takes back its own only. */
+	unsigned told; /* how often the daemon was told of it, and did not drop it */
+	unsigned held; /* by the load that is to be told */
 	enum table_state state;
 	uint64_t control_number; /* SENT: of the request */
 };

@@ -160,7 +160,8 @@ START_TEST(a_config_becomes_a_table)
 	ck_assert_ptr_nonnull(recipes);
 	ck_assert_str_eq(recipe_table_find(recipes, 0)->argv[0], "/bin/true");
 	recipe_table_unmap(&recipes);
-	ck_assert_uint_eq(table->loads, 1);
+	ck_assert_uint_eq(table->told, 1);
+	ck_assert_uint_eq(table->held, 0);
 	ck_assert_int_eq(table->state, TABLE_UNSENT);
 	/* Nobody changes it any more. */
 	ck_assert_int_eq(pwrite(table->fd, "x", 1, 0), -1);
@@ -174,10 +175,10 @@ START_TEST(the_same_config_is_the_same_table)
 	struct kept_table *table = load_well(1);
 
 	ck_assert_ptr_eq(load_well(2), table);
-	ck_assert_uint_eq(table->loads, 2);
+	ck_assert_uint_eq(table->told, 2);
 	write_config("/bin/false");
 	ck_assert_ptr_ne(load_well(3), table);
-	ck_assert_uint_eq(table->loads, 2);
+	ck_assert_uint_eq(table->told, 2);
 	ck_assert_ptr_null(load_find_table(&load, 4711));
 }
 END_TEST
@@ -248,7 +249,36 @@ START_TEST(a_spawner_that_does_not_take_it_is_said_so)
 	load.until_ns = 0;
 	ck_assert(load_is_late(&load, &news));
 	expect_failed(&news, 5, ETIMEDOUT, "the spawner did not take its programs within 15 s");
-	ck_assert_uint_eq(table->loads, 0);
+	ck_assert(!load_needs_table(table));
+}
+END_TEST
+
+/* Whatever a daemon says that was taken over: what a load holds is not the daemon's to drop. */
+START_TEST(what_the_daemon_drops_is_its_own_only)
+{
+	struct keeper_news news = {0};
+	struct kept_table *table;
+
+	ck_assert_int_eq(load_begin(&load, 1), 0);
+	ck_assert(reap(&news));
+	table = load.table;
+	for (int i = 0; i < 3; i++)
+		load_drop_table(&load, table->number);
+	load_drop_table(&load, table->number + 1);
+	ck_assert(load_needs_table(table));
+	load_finish(&load, &news);
+	ck_assert_uint_eq(table->told, 1);
+	/* Once more, by the next load; neither ends the other's. */
+	ck_assert_int_eq(load_begin(&load, 2), 0);
+	ck_assert(reap(&news));
+	ck_assert_ptr_eq(load.table, table);
+	for (int i = 0; i < 3; i++)
+		load_drop_table(&load, table->number);
+	ck_assert_uint_eq(table->told, 0);
+	ck_assert(load_needs_table(table));
+	load_fail(&load, EPIPE, &news);
+	ck_assert_uint_eq(table->told, 0);
+	ck_assert(!load_needs_table(table));
 }
 END_TEST
 
@@ -351,6 +381,7 @@ main(void)
 	tcase_add_test(loads, a_loader_that_dies_is_said_so);
 	tcase_add_test(loads, one_that_is_too_slow_is_ended);
 	tcase_add_test(loads, a_spawner_that_does_not_take_it_is_said_so);
+	tcase_add_test(loads, what_the_daemon_drops_is_its_own_only);
 	tcase_add_test(loads, the_next_load_ends_the_one_under_way);
 	tcase_add_test(loads, a_table_that_cannot_be_written_is_said_so);
 	tcase_add_test(loads, one_that_hangs_holds_nothing_of_ours);
