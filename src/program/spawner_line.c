@@ -182,8 +182,7 @@ lines_lose(struct lines *lines, struct line *line)
 	line->is_gone = true;
 	line->owed_count = 0;
 	list_remove(&line->owing);
-	(void)epoll_ctl(lines->epoll_fd, EPOLL_CTL_DEL, line->fd, NULL);
-	fd_close(&line->fd);
+	wire_unwatch(lines->epoll_fd, &line->fd);
 }
 
 void

@@ -392,7 +392,7 @@ take_request(struct server *server, struct line *line)
 		start(server, line, &request, fds, fd_count, is_cut);
 	else if (n == (ssize_t)sizeof(request) && request.verb == SPAWNER_SIGNAL)
 		signal_running(server, line, true, request.id, (int)request.signal);
-	else if (n > 0 || wire_is_over(n))
+	else if (n > 0 || n == -EBADMSG || wire_is_over(n))
 		lose_line(server, line);
 	else if (n != -EAGAIN)
 		server->is_held = true;
@@ -430,8 +430,8 @@ on_main(struct server *server)
 	for (unsigned i = 0; i < fd_count; i++)
 		lines_open(&server->lines, fds[i]);
 	if (wire_is_over(n))
-		fd_close(&server->main_fd);
-	else if (n < 0 && n != -EAGAIN)
+		wire_unwatch(server->epoll_fd, &server->main_fd);
+	else if (n < 0 && n != -EAGAIN && n != -EBADMSG)
 		server->is_held = true;
 }
 
@@ -470,8 +470,7 @@ on_control(struct server *server)
 			(void)!wire_send(server->control_fd, &answer, sizeof(answer), NULL, 0);
 	} else if (wire_is_over(n)) {
 		/* Programs go on without it, and so does whoever has the table. */
-		(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, server->control_fd, NULL);
-		fd_close(&server->control_fd);
+		wire_unwatch(server->epoll_fd, &server->control_fd);
 	} else if (n < 0 && n != -EAGAIN) {
 		server->is_held = true;
 	}

@@ -9,9 +9,13 @@
 #include "program/spawner_wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/fdutil.h"
 
 union control {
 	struct cmsghdr align;
@@ -72,6 +76,15 @@ wire_is_over(ssize_t result)
 	       result == -ECONNREFUSED;
 }
 
+/* recvmsg(2) says 0 of a packet that is empty, too. */
+static bool
+has_ended(int fd)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
 ssize_t
 wire_receive(int fd, void *message, size_t size, int fds[WIRE_FDS_MAX], unsigned *ret_count, bool *ret_cut)
 {
@@ -93,5 +106,13 @@ wire_receive(int fd, void *message, size_t size, int fds[WIRE_FDS_MAX], unsigned
 		return -errno;
 	*ret_count = take_descriptors(&header, fds);
 	*ret_cut = (header.msg_flags & MSG_CTRUNC) != 0;
-	return n;
+	return n == 0 && !has_ended(fd) ? -EBADMSG : n;
+}
+
+void
+wire_unwatch(int epoll_fd, int *fd)
+{
+	if (*fd >= 0)
+		(void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, *fd, NULL);
+	fd_close(fd);
 }

@@ -123,14 +123,21 @@ CP_MUST_CHECK int wire_send(int fd, const void *message, size_t size, const int 
 /*
  * Receives one packet of at most size, without waiting; *ret_count descriptors (close-on-exec) are the caller's.
  * *ret_cut: some were lost, because there is no room for them here: the message is not whole. The size, 0 at the end,
- * or -errno: wire_is_over() says whether that is the end as well.
+ * or -errno: wire_is_over() says whether that is the end as well. -EBADMSG: a packet with nothing in it, which nobody
+ * sends who keeps to the agreement; descriptors may have come with it.
  */
 CP_MUST_CHECK ssize_t wire_receive(
 	int fd, void *message, size_t size, int fds[WIRE_FDS_MAX], unsigned *ret_count, bool *ret_cut);
-/* Of a result of the two above: the other end is closed. Every other error is a shortage, and passes. */
+/* Of a result of the two above: the other end is closed. Every other error but EBADMSG is a shortage, and passes. */
 bool wire_is_over(ssize_t result);
 /* A pair of connected packet sockets, close-on-exec. 0 or -errno. */
 CP_MUST_CHECK int wire_pair(int ret_fds[2]);
+
+/*
+ * Closes one that is in an epoll set: close(2) alone leaves it in there as long as any other process has the same
+ * socket, and it says for ever that it has ended. -1 is nothing.
+ */
+void wire_unwatch(int epoll_fd, int *fd);
 
 /* ---- the daemon's parts --------------------------------------------------------------------- */
 

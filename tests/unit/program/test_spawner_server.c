@@ -42,7 +42,8 @@ int __real_clock_gettime(clockid_t id, struct timespec *ret_time);
 struct whims {
 	_Atomic int send_error; /* 0: nothing is refused */
 	_Atomic int receive_error;
-	_Atomic int ahead_s; /* of the real time */
+	_Atomic int ahead_s;      /* of the real time */
+	_Atomic int closed_reads; /* calls for a descriptor that is none */
 };
 
 static struct whims *whims;
@@ -51,6 +52,7 @@ static bool is_spawner;
 static int refusals[2]; /* a pipe: a byte for each call that failed */
 static pid_t spawner;
 static int main_fd;
+static int main_end; /* the spawner's: the keeper has it as well */
 static int control_fd;
 static int channel;
 
@@ -87,6 +89,8 @@ __wrap_sendmsg(int fd, const struct msghdr *header, int flags)
 ssize_t
 __wrap_recvmsg(int fd, struct msghdr *header, int flags)
 {
+	if (is_spawner && fd < 0)
+		atomic_fetch_add(&whims->closed_reads, 1);
 	return is_refused(&whims->receive_error) ? -1 : __real_recvmsg(fd, header, flags);
 }
 
@@ -133,7 +137,7 @@ write_table(void)
 }
 
 static void
-serve(int main_end, int control_end)
+serve(int control_end)
 {
 	struct kept_table table = {.number = TABLE, .fd = write_table()};
 	struct list tables;
@@ -200,12 +204,12 @@ set_up(void)
 	ck_assert_int_eq(wire_pair(main_fds), 0);
 	ck_assert_int_eq(wire_pair(control_fds), 0);
 	main_fd = main_fds[0];
+	main_end = main_fds[1];
 	control_fd = control_fds[0];
 	spawner = fork();
 	ck_assert_int_ge(spawner, 0);
 	if (spawner == 0)
-		serve(main_fds[1], control_fds[1]);
-	close(main_fds[1]);
+		serve(control_fds[1]);
 	close(control_fds[1]);
 	channel = open_channel();
 }
@@ -220,6 +224,7 @@ tear_down(void)
 	fd_close(&main_fd);
 	ck_assert_int_eq(waitpid(spawner, &status, 0), spawner);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s", shared->why.text);
+	fd_close(&main_end);
 	fd_close(&control_fd);
 }
 
@@ -457,6 +462,38 @@ START_TEST(what_makes_no_sense_is_answered)
 }
 END_TEST
 
+START_TEST(a_packet_with_nothing_in_it_is_no_end)
+{
+	struct spawner_request request;
+	char byte;
+	int other = open_channel();
+
+	/* Not of the main socket: there is a channel to be had after it. */
+	ck_assert_int_eq(wire_send(main_fd, &request, 0, NULL, 0), 0);
+	close(open_channel());
+	/* Of a channel it breaks the agreement, while its descriptor stays open here. */
+	ck_assert_int_eq(wire_send(other, &request, 0, NULL, 0), 0);
+	wait_for(other);
+	ck_assert_int_eq(recv(other, &byte, 1, 0), 0);
+	close(other);
+	expect_exits(1);
+}
+END_TEST
+
+/* The keeper has that socket, too, as this process has: nothing must be heard of it once it was closed. */
+START_TEST(after_its_daemon_it_waits)
+{
+	send_start(channel, 1, STAYS);
+	while (atomic_load(&shared->pids[0]) == 0)
+		(void)sched_yield();
+	ck_assert_int_eq(shutdown(main_fd, SHUT_RDWR), 0);
+	/* In the turns that these take, and in every other one, it is not to be told of what it has closed. */
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(ask(CONTROL_PING, 0, -1), 0);
+	ck_assert_int_eq(atomic_load(&whims->closed_reads), 0);
+}
+END_TEST
+
 START_TEST(a_channel_that_breaks_the_agreement_is_closed_alone)
 {
 	struct spawner_request strange = {.verb = 4711};
@@ -527,6 +564,8 @@ main(void)
 	tcase_add_test(requests, requests_that_cannot_be_read_stay_where_they_are);
 	tcase_add_test(requests, one_that_is_stopped_on_its_way_is_killed);
 	tcase_add_test(requests, what_makes_no_sense_is_answered);
+	tcase_add_test(requests, a_packet_with_nothing_in_it_is_no_end);
+	tcase_add_test(requests, after_its_daemon_it_waits);
 	tcase_add_test(requests, a_channel_that_breaks_the_agreement_is_closed_alone);
 	tcase_add_test(requests, tables_come_and_go);
 	tcase_add_test(requests, a_broken_table_is_refused);
