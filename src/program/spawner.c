@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -30,6 +31,9 @@
 
 /* For the keeper to answer; it has a bound of its own, which is less (spawner_load.c). */
 #define LOAD_MS 25000u
+/* At the end: for the keeper to end, and once more when it was killed. */
+#define KEEPER_MS (KEEPER_END_MS + 1000)
+#define KILLED_MS 1000
 
 /* A table, and how often it is in use; the keeper is told when it is not any more. */
 struct use {
@@ -463,6 +467,39 @@ spawner_watch(struct loop *loop)
 	return rc;
 }
 
+/* The other end of its socket is closed: no other process has that. */
+static bool
+keeper_ends_within(int ms)
+{
+	uint64_t until_ns = clock_now_ns() + (uint64_t)ms * CLOCK_NS_PER_MS;
+	struct pollfd pfd = {.fd = spawner.keeper_fd};
+	uint64_t now_ns;
+	int rc = 0;
+
+	while (rc <= 0 && (now_ns = clock_now_ns()) < until_ns)
+		rc = poll(&pfd, 1, (int)((until_ns - now_ns) / CLOCK_NS_PER_MS) + 1);
+	return rc > 0;
+}
+
+/* It hears the end of what it is told, and ends; its own end of the socket tells when. */
+static void
+end_keeper(void)
+{
+	bool has_ended;
+
+	(void)shutdown(spawner.keeper_fd, SHUT_WR);
+	has_ended = keeper_ends_within(KEEPER_MS);
+	if (!has_ended) {
+		(void)kill(spawner.keeper_pid, SIGKILL);
+		has_ended = keeper_ends_within(KILLED_MS);
+		log_error(LOG_EVENT_SPAWNER_DIED, "the keeper (process %d) did not end within %u s: %s",
+			(int)spawner.keeper_pid, KEEPER_MS / 1000u,
+			has_ended ? "it was killed" : "it was killed, and does not end");
+	}
+	(void)waitpid(spawner.keeper_pid, NULL, has_ended ? 0 : WNOHANG);
+	fd_close(&spawner.keeper_fd);
+}
+
 void
 spawner_end(void)
 {
@@ -474,10 +511,8 @@ spawner_end(void)
 		loop_remove(spawner.loop, &spawner.watch, spawner.keeper_fd);
 	spawner.loop = NULL;
 	fd_close(&spawner.main_fd);
-	if (spawner.keeper_fd >= 0) {
-		fd_close(&spawner.keeper_fd);
-		(void)waitpid(spawner.keeper_pid, NULL, 0);
-	}
+	if (spawner.keeper_fd >= 0)
+		end_keeper();
 	while (spawner.uses != NULL) {
 		struct use *use = spawner.uses;
 

@@ -36,8 +36,6 @@
 
 /* One that died sooner is not started again at once: what ended it may end it again. */
 #define RESTART_PAUSE_MS 1000
-/* How long the spawner has to end, once the daemon has. */
-#define END_MS 3000
 /* It is asked so often whether it turns, and is given so long. */
 #define PING_S 5u
 #define PONG_S 10u
@@ -431,7 +429,7 @@ leave_daemon(struct keeper *keeper)
 static void
 end_spawner(struct keeper *keeper)
 {
-	uint64_t until_ns = ms_later(END_MS);
+	uint64_t until_ns = ms_later(KEEPER_END_MS);
 	struct pollfd pfd = {.fd = keeper->signal_fd, .events = POLLIN};
 
 	reap(keeper);

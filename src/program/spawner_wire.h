@@ -39,6 +39,8 @@ struct conf_service_type;
 #define SPAWNER_ANSWERS_MAX 16
 /* Descriptors that one message carries at most. */
 #define WIRE_FDS_MAX 3
+/* How long the spawner has to end, once the daemon has. */
+#define KEEPER_END_MS 3000
 /* What was refused for want of memory or room is tried again after so long. */
 #define WIRE_RETRY_MS 50
 

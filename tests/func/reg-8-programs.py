@@ -9,7 +9,7 @@ import signal
 import sys
 
 from cpharness import Skip, eventually, expect, expect_equal, expect_match, main
-from execlib import POOL, daemon_with, expect_only_ours, listener, shell, spawner_of
+from execlib import POOL, children_of, daemon_with, expect_only_ours, listener, shell, spawner_of
 
 # A user that no process runs as, so that kill(-1) of one of its programs meets its own alone.
 LONELY = "news"
@@ -149,6 +149,19 @@ def test_a_program_that_left_its_group_ends_with_its_daemon():
             daemon.kill(signal.SIGKILL)
             eventually(lambda: not is_running(pid), lambda: f"{how}: it runs on")
             daemon.process.wait()
+
+
+# ---- a keeper that does not answer -----------------------------------------------------------------
+
+
+def test_a_keeper_that_is_stopped_does_not_hold_up_the_end():
+    with daemon_with(shell("s", "exec cat")) as daemon, daemon.connect("s") as client:
+        client.expect_echo()
+        keeper = next(pid for pid, what in children_of(daemon.process.pid).items() if what[2] == "cp-keeper")
+        os.kill(keeper, signal.SIGSTOP)
+        client.close()
+        expect_equal(daemon.stop(), 0, "exit status")
+        daemon.wait_log(rf"error: the keeper \(process {keeper}\) did not end within 4 s: it was killed")
 
 
 # ---- 8: programs that run on over reloads --------------------------------------------------------
