@@ -21,6 +21,8 @@
 
 /* An answer waits for others so long while there is always something else to do. */
 #define ANSWER_WITHIN_NS CLOCK_NS_PER_MS
+/* Of answers that were refused for want of memory; until there are fewer it gets nothing more to do. */
+#define OWED_MAX 1024u
 /* Below are the server's own. */
 #define FIRST_ID 16u
 
@@ -46,13 +48,25 @@ lines_find(const struct lines *lines, uint64_t id)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void
-watch_line(const struct lines *lines, const struct line *line)
+bool
+lines_takes_requests(const struct line *line)
 {
-	struct epoll_event event = {.events = EPOLLIN | (line->is_full ? (uint32_t)EPOLLOUT : 0), .data.u64 = line->id};
+	return !line->is_gone && !line->is_full && line->owed_count < OWED_MAX;
+}
 
-	if (!line->is_gone)
-		(void)epoll_ctl(lines->epoll_fd, EPOLL_CTL_MOD, line->fd, &event);
+/* Its end is always heard of. */
+static void
+watch_line(const struct lines *lines, struct line *line)
+{
+	struct epoll_event event = {.data.u64 = line->id};
+
+	if (lines_takes_requests(line))
+		event.events |= EPOLLIN;
+	if (line->is_full)
+		event.events |= EPOLLOUT;
+	if (!line->is_gone && line->events != event.events &&
+		epoll_ctl(lines->epoll_fd, EPOLL_CTL_MOD, line->fd, &event) == 0)
+		line->events = event.events;
 }
 
 /* How many of them were taken. */
@@ -85,7 +99,6 @@ send_some(struct lines *lines, struct line *line)
 static void
 send_owed(struct lines *lines, struct line *line)
 {
-	bool was_full = line->is_full;
 	unsigned sent;
 
 	list_remove(&line->owing);
@@ -96,8 +109,7 @@ send_owed(struct lines *lines, struct line *line)
 	line->owed_count -= sent;
 	if (line->owed_count > 0)
 		memmove(line->owed, line->owed + sent, line->owed_count * sizeof(line->owed[0]));
-	if (line->is_full != was_full)
-		watch_line(lines, line);
+	watch_line(lines, line);
 }
 
 /* A place for each that runs, for one more, and for a last one that says there is no more. */
@@ -132,6 +144,7 @@ lines_answer(struct lines *lines, struct line *line, const struct spawner_answer
 	line->owed[line->owed_count++] = *answer;
 	if (line->is_full)
 		return;
+	watch_line(lines, line);
 	if (line->owed_count == SPAWNER_ANSWERS_MAX) {
 		send_owed(lines, line);
 		return;
@@ -199,6 +212,7 @@ lines_open(struct lines *lines, int fd)
 	}
 	line->id = lines->last_id;
 	line->fd = fd;
+	line->events = event.events;
 	list_push_back(&lines->items, &line->link);
 	/* Refused here, where nothing else was sent before, it is the end: the daemon opens another one. */
 	if (wire_send(fd, &hello, sizeof(hello), NULL, 0) < 0)

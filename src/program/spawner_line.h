@@ -26,6 +26,7 @@ struct line {
 	unsigned owed_room;
 	struct list owing; /* in the lines' own: it is owed answers and takes them */
 	bool is_full;      /* EPOLLOUT tells when it takes more */
+	uint32_t events;   /* that are watched */
 	bool is_gone;      /* the thread has closed its end, or the daemon has broken the agreement */
 };
 
@@ -45,6 +46,11 @@ void lines_open(struct lines *lines, int fd);
 struct line *lines_find(const struct lines *lines, uint64_t id);
 /* Nobody is there to be told any more. It stays until nothing runs for it. */
 void lines_lose(struct lines *lines, struct line *line);
+/*
+ * False: it does not take its answers, and gets no more to do until it does. Each request is one answer, and who reads
+ * none is not to fill our memory with them; programs that run answer nevertheless.
+ */
+bool lines_takes_requests(const struct line *line);
 /* True: there is a place for the answer of one program more. */
 CP_MUST_CHECK bool lines_reserve(struct lines *lines, struct line *line);
 /* Of one for which a place was reserved. */

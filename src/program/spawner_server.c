@@ -408,10 +408,11 @@ on_line(struct server *server, uint64_t id, uint32_t events)
 
 	if (line == NULL)
 		return;
-	if ((events & EPOLLOUT) != 0)
+	/* One that takes no answers and has ended says so when it is sent some. */
+	if ((events & ~(uint32_t)EPOLLIN) != 0)
 		lines_resume(&server->lines, line);
 	/* Requests that were sent before the end are read before it: the end is what recvmsg(2) says. */
-	for (int i = 0; i < REQUESTS_AT_ONCE && !line->is_gone && take_request(server, line); i++)
+	for (int i = 0; i < REQUESTS_AT_ONCE && lines_takes_requests(line) && take_request(server, line); i++)
 		;
 }
 

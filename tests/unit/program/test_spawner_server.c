@@ -29,6 +29,8 @@
 #define STEPS 500
 #define MANY 40
 #define TABLE 7
+/* More than the sockets both ways hold, and what is owed. */
+#define REQUESTS_MAX 20000u
 
 /* Linked with --wrap of all three. */
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *header, int flags);
@@ -494,6 +496,62 @@ START_TEST(after_its_daemon_it_waits)
 }
 END_TEST
 
+/* Else their answers were in the spawner's memory, without a bound. */
+START_TEST(who_takes_no_answers_gets_no_more_to_do)
+{
+	struct spawner_request request = {
+		.verb = SPAWNER_START, .table = TABLE, .listener = COUNT, .streams = {-1, -1, -1}};
+	unsigned sent = 0;
+	int full_turns = 0;
+
+	while (full_turns < 3) {
+		if (wire_send(channel, &request, sizeof(request), NULL, 0) == 0) {
+			request.id++;
+			full_turns = 0;
+			ck_assert_uint_lt(++sent, REQUESTS_MAX);
+		} else {
+			/* It reads some of each line in such a turn. */
+			ck_assert_int_eq(ask(CONTROL_PING, 0, -1), 0);
+			full_turns++;
+		}
+	}
+	for (unsigned i = 0; i < sent; i++) {
+		struct spawner_answer answer = hear();
+
+		ck_assert_uint_eq(answer.id, i);
+		ck_assert_int_eq(answer.result.error, ENOENT);
+	}
+	expect_exits(sent);
+}
+END_TEST
+
+/* Its end is heard of all the same, and its programs end with it. */
+START_TEST(who_takes_no_answers_may_end)
+{
+	int other = open_channel();
+	struct spawner_request request = {
+		.verb = SPAWNER_START, .table = TABLE, .listener = COUNT, .streams = {-1, -1, -1}};
+	pid_t pid;
+
+	send_start(other, 1, STAYS);
+	while ((pid = atomic_load(&shared->pids[0])) == 0)
+		(void)sched_yield();
+	for (int full_turns = 0; full_turns < 3;) {
+		if (wire_send(other, &request, sizeof(request), NULL, 0) == 0) {
+			full_turns = 0;
+			ck_assert_uint_lt(request.id++, REQUESTS_MAX);
+		} else {
+			ck_assert_int_eq(ask(CONTROL_PING, 0, -1), 0);
+			full_turns++;
+		}
+	}
+	close(other);
+	while (atomic_load(&shared->pids[0]) == pid)
+		(void)sched_yield();
+	expect_exits(1);
+}
+END_TEST
+
 START_TEST(a_channel_that_breaks_the_agreement_is_closed_alone)
 {
 	struct spawner_request strange = {.verb = 4711};
@@ -566,6 +624,8 @@ main(void)
 	tcase_add_test(requests, what_makes_no_sense_is_answered);
 	tcase_add_test(requests, a_packet_with_nothing_in_it_is_no_end);
 	tcase_add_test(requests, after_its_daemon_it_waits);
+	tcase_add_test(requests, who_takes_no_answers_gets_no_more_to_do);
+	tcase_add_test(requests, who_takes_no_answers_may_end);
 	tcase_add_test(requests, a_channel_that_breaks_the_agreement_is_closed_alone);
 	tcase_add_test(requests, tables_come_and_go);
 	tcase_add_test(requests, a_broken_table_is_refused);
