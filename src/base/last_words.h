@@ -21,7 +21,10 @@ void last_words_add(struct last_words *words, const char *text);
 void last_words_add_number(struct last_words *words, uint64_t number);
 /* "0x1f". */
 void last_words_add_hex(struct last_words *words, uint64_t number);
-/* Ends the line, writes it to standard error and empties it. */
+/*
+ * Ends the line, writes it to standard error and empties it. Where nobody reads that, all lines of the process wait for
+ * about a second together, and are lost.
+ */
 void last_words_write(struct last_words *words);
 
 #endif

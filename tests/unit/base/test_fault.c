@@ -6,6 +6,8 @@
 
 #include "base/fault.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -262,6 +264,61 @@ START_TEST(a_child_of_a_handler_may_exit)
 }
 END_TEST
 
+/* Runs fn as run_in_child() does, with a standard error that is full and that nobody reads; returns how it ended. */
+static int
+status_with_stuck_stderr(void (*fn)(void))
+{
+	const struct rlimit no_core = {0, 0};
+	char filler[4096] = {0};
+	int status;
+	int ends[2];
+	pid_t child;
+
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	while (write(ends[1], filler, sizeof(filler)) > 0)
+		;
+	ck_assert_int_eq(errno, EAGAIN);
+	ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		(void)setrlimit(RLIMIT_CORE, &no_core);
+		(void)dup2(ends[1], STDERR_FILENO);
+		if (fault_install("test") == 0 && fault_thread_init() == 0) {
+			fault_watch_exit("test");
+			fn();
+		}
+		fault_expect_exit();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	close(ends[0]);
+	close(ends[1]);
+	return status;
+}
+
+static void
+misuse_a_call(void)
+{
+	running_misuse("cp_recv", "made where it may not be");
+}
+
+START_TEST(a_stuck_stderr_does_not_keep_it_from_its_end)
+{
+	int status;
+
+	/* A sanitizer writes a report of its own. */
+	if (IS_SANITIZED)
+		return;
+	status = status_with_stuck_stderr(touch_no_address);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	status = status_with_stuck_stderr(misuse_a_call);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	status = status_with_stuck_stderr(call_exit_in_configure);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+}
+END_TEST
+
 START_TEST(faults_are_taken_out_of_a_set)
 {
 	sigset_t set;
@@ -321,6 +378,7 @@ main(void)
 	tcase_add_test(tc, the_explainer_gets_address_and_stack_pointer);
 	tcase_add_test(tc, exit_is_a_failure_and_names_the_caller);
 	tcase_add_test(tc, a_child_of_a_handler_may_exit);
+	tcase_add_test(tc, a_stuck_stderr_does_not_keep_it_from_its_end);
 	tcase_add_test(tc, faults_are_taken_out_of_a_set);
 	tcase_add_test(tc, a_thread_has_a_signal_stack_and_gives_it_back);
 	srunner_run_all(runner, CK_ENV);
