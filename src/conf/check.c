@@ -3,7 +3,7 @@
  * check - the values of all files held against each other and against the machine.
  *
  * The last step of a load. It runs on what could be read, also when there were errors: a fault is reported if it is
- * one whatever the unread parts say. The only place that asks the machine about users and CPUs. Main thread only.
+ * one whatever the unread parts say. The only place that asks the machine about users and CPUs.
  */
 #include "config.h"
 
@@ -113,16 +113,26 @@ resolve_pools(struct conf_loading *loading)
 /* ---- users ------------------------------------------------------------------- */
 
 static void
-check_user(struct conf_loading *loading, const char *name, const struct conf_place *place, const char *key)
+check_user(
+	struct conf_loading *loading, const char *name, const struct conf_place *place, const char *key, uid_t *ret_uid)
 {
-	if (name != NULL && getpwnam(name) == NULL)
+	const struct passwd *user = name != NULL ? getpwnam(name) : NULL;
+
+	if (user != NULL)
+		*ret_uid = user->pw_uid;
+	else if (name != NULL)
 		report_at(loading, place, key, "there is no user \"%s\", expected one that this machine has", name);
 }
 
 static void
-check_group(struct conf_loading *loading, const char *name, const struct conf_place *place, const char *key)
+check_group(
+	struct conf_loading *loading, const char *name, const struct conf_place *place, const char *key, gid_t *ret_gid)
 {
-	if (name != NULL && getgrnam(name) == NULL)
+	const struct group *group = name != NULL ? getgrnam(name) : NULL;
+
+	if (group != NULL)
+		*ret_gid = group->gr_gid;
+	else if (name != NULL)
 		report_at(loading, place, key, "there is no group \"%s\", expected one that this machine has", name);
 }
 
@@ -132,11 +142,13 @@ check_daemon(struct conf_loading *loading)
 	const struct conf_daemon *daemon = &loading->conf->daemon;
 	const struct conf_place *user = loading_find_place(loading, daemon, "user", 0);
 	const struct conf_place *group = loading_find_place(loading, daemon, "group", 0);
+	uid_t uid;
+	gid_t gid;
 
 	if (user != NULL)
-		check_user(loading, daemon->user, user, "daemon.user");
+		check_user(loading, daemon->user, user, "daemon.user", &uid);
 	if (group != NULL)
-		check_group(loading, daemon->group, group, "daemon.group");
+		check_group(loading, daemon->group, group, "daemon.group", &gid);
 }
 
 /* ---- listeners --------------------------------------------------------------- */
@@ -184,7 +196,7 @@ check_networks(struct conf_loading *loading, const struct conf_listener *listene
 }
 
 static void
-check_socket_options(struct conf_loading *loading, const struct conf_listener *listener)
+check_socket_options(struct conf_loading *loading, struct conf_listener *listener)
 {
 	const char *device = listener->bind_to_device;
 	struct check_option option;
@@ -201,11 +213,11 @@ check_socket_options(struct conf_loading *loading, const struct conf_listener *l
 	}
 	if (listener->socket_user != NULL) {
 		option = check_find_option(loading, listener, "socket_user", 0);
-		check_user(loading, listener->socket_user, &option.place, option.key);
+		check_user(loading, listener->socket_user, &option.place, option.key, &listener->socket_uid);
 	}
 	if (listener->socket_group != NULL) {
 		option = check_find_option(loading, listener, "socket_group", 0);
-		check_group(loading, listener->socket_group, &option.place, option.key);
+		check_group(loading, listener->socket_group, &option.place, option.key, &listener->socket_gid);
 	}
 }
 
@@ -246,7 +258,7 @@ check_listeners(struct conf_loading *loading)
 	const struct conf *conf = loading->conf;
 
 	for (size_t i = 0; i < conf->listener_count; i++) {
-		const struct conf_listener *listener = conf->listeners[i];
+		struct conf_listener *listener = conf->listeners[i];
 
 		if (listener->name != NULL)
 			check_listener_name(loading, listener);

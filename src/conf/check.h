@@ -3,7 +3,7 @@
  * check - what can only be judged once every file has been read: names that refer, names and addresses that stand
  * twice, users, values that hang on each other.
  *
- * Private to this folder. Main thread.
+ * Private to this folder.
  */
 #ifndef CP_CONF_CHECK_H
 #define CP_CONF_CHECK_H

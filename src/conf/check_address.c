@@ -3,7 +3,7 @@
  * check_address - two listeners, or one, with one address twice; and "*" against a single address on the same port.
  *
  * The kernel would say EADDRINUSE at the start, or at a reload, to the second of them: better to say it with both lines
- * before anything is touched. Only what is certain is reported: names are not looked up. Main thread only.
+ * before anything is touched. Only what is certain is reported: names are not looked up.
  */
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * check_upstream - upstreams, the resolver, and what listeners say about proxies on either side of them.
  *
  * What would otherwise only show when a client comes: a server that stands twice, a check that needs a port where there
- * is none, a name of no upstream, a header that is taken from anybody. Names are not looked up. Main thread only.
+ * is none, a name of no upstream, a header that is taken from anybody. Names are not looked up.
  */
 #include "config.h"
 

@@ -2,7 +2,7 @@
 /*
  * conf - one generation of the configuration: parsed and checked whole, then never changed.
  *
- * Made by conf_load() (load.h) on the main thread; read by any thread without a lock while a reference is held.
+ * Made by conf_load() (load.h); read by any thread without a lock while a reference is held.
  * Times are in milliseconds and 0 means "no limit" unless the option's row says otherwise.
  */
 #ifndef CP_CONF_CONF_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "conf/option.h"
 
@@ -132,14 +133,14 @@ struct conf_service_type {
 	/*
 	 * Of a type whose options hang on the value of one, a string of that name (NULL: of none). extend() makes the
 	 * group of a section where it is value: type's rows at their places, and more. conf_path: the main file. 0;
-	 * -ENOMEM; else -errno: err says what is wrong with the value. Main thread.
+	 * -ENOMEM; else -errno: err says what is wrong with the value. The thread that loads.
 	 */
 	const char *extended_by;
 	int (*extend)(
 		const char *conf_path, const char *value, const struct option_group **ret_group, struct errmsg *err);
 	/* Gives it back; nulls the holder. Any thread. */
 	void (*retract)(const struct option_group **group);
-	/* What the rows can't say of the options; NULL: nothing. Once every file was read; main thread. */
+	/* What the rows can't say of the options; NULL: nothing. Once every file was read; the thread that loads. */
 	void (*check)(const void *options, const struct conf_service_checker *checker);
 	bool runs_program; /* its options begin with those of a program (program/program.h) */
 };
@@ -182,6 +183,8 @@ struct conf_listener {
 	uint64_t socket_mode;
 	char *socket_user;
 	char *socket_group;
+	uid_t socket_uid; /* as resolved, where socket_user is set; the next one likewise */
+	gid_t socket_gid;
 
 	/* Admission. */
 	uint64_t max_connections; /* 0: only daemon.max_connections */

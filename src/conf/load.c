@@ -2,9 +2,9 @@
 /*
  * load - the files of one generation, in order, into one struct conf.
  *
- * Called at the start, by --check and at each reload, on the main thread. Each file is read and parsed for itself, so
- * that a syntax error in one (libconfig stops at the first) does not hide what is wrong in the others; what needs
- * all of them together is checked at the end by check.c. Nothing is changed outside the conf being built.
+ * Called at the start and by --check, and at each reload, on a thread of its own. Each file is read and parsed for
+ * itself, so that a syntax error in one (libconfig stops at the first) does not hide what is wrong in the others; what
+ * needs all of them together is checked at the end by check.c. Nothing is changed outside the conf being built.
  */
 #include "config.h"
 

@@ -32,8 +32,8 @@ void conf_errors_fini(struct conf_errors *errors);
  * Reads path and, if it names an include_dir (relative to path's folder), every *.conf in it in alphabetical order.
  * types are the services there are (NULL name ends them) and must outlive the conf.
  * Returns owned, with one reference; NULL when there was any error: then errors holds at least one (also for a file
- * that can't be read and for no memory). errors must be zeroed before; the caller ends it with conf_errors_fini(). Main
- * thread.
+ * that can't be read and for no memory). errors must be zeroed before; the caller ends it with conf_errors_fini(). Any
+ * thread, one at a time: it asks getpwnam(3) and its like.
  */
 CP_MUST_CHECK struct conf *conf_load(
 	const char *path, const struct conf_service_type *types, struct conf_errors *errors);

@@ -2,8 +2,8 @@
 /*
  * option - the fields that option rows describe: their defaults, texts and numbers into them, comparing, freeing.
  *
- * Called by the reader for every value of a file, on the main thread, and by dump and diff. It knows types and
- * ranges and nothing of libconfig, of files or of lines: errors are half sentences that the reader puts a place before.
+ * Called by the reader for every value of a file, and by dump and diff. It knows types and ranges and nothing of
+ * libconfig, of files or of lines: errors are half sentences that the reader puts a place before.
  */
 #include "config.h"
 

@@ -3,7 +3,7 @@
  * reader - one section of a libconfig tree into one structure, value by value, by the rows of its group.
  *
  * It reports whatever does not fit and goes on, so that a file's errors are seen all at once. It never looks beyond
- * the section in hand: what needs two of them is check.c's. Main thread only.
+ * the section in hand: what needs two of them is check.c's.
  */
 #include "config.h"
 

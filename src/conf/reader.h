@@ -2,7 +2,7 @@
 /*
  * reader - settings of a parsed file -> fields of structures, by the option rows.
  *
- * Private to this folder; the only header here that shows libconfig. Main thread.
+ * Private to this folder; the only header here that shows libconfig.
  */
 #ifndef CP_CONF_READER_H
 #define CP_CONF_READER_H

@@ -3,7 +3,7 @@
  * report - collects the errors of a load and remembers where values stood.
  *
  * Nothing here stops a load: every part goes on after an error, so that one run shows all of them. A failure to
- * allocate is an error as any other, kept in static memory. Main thread only.
+ * allocate is an error as any other, kept in static memory.
  */
 #include "config.h"
 

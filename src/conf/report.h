@@ -2,7 +2,7 @@
 /*
  * report - the state of one load: what is being filled, where each value stood, and the errors found so far.
  *
- * Shared by load.c, reader.c and check.c, private to this folder. Main thread.
+ * Shared by load.c, reader.c and check.c, private to this folder. The thread that loads.
  */
 #ifndef CP_CONF_REPORT_H
 #define CP_CONF_REPORT_H

@@ -3,7 +3,7 @@
  * source - reading a config file, and the scanner that goes over it before libconfig does.
  *
  * The scanner knows just enough of the syntax to tell strings, comments, names and numbers apart. It never judges
- * what libconfig judges itself. Main thread only; the descriptor is closed on every path.
+ * what libconfig judges itself. The descriptor is closed on every path.
  */
 #include "config.h"
 
@@ -42,7 +42,7 @@ await_input(int fd, uint64_t until_ns)
 	return 0;
 }
 
-/* fd is non-blocking: a reload reads on the main thread, which must not wait for whoever writes a FIFO. */
+/* fd is non-blocking: a reload must not wait for whoever writes a FIFO. */
 static int
 read_all(int fd, char **text, size_t *length, struct errmsg *err)
 {

@@ -11,12 +11,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,15 +41,11 @@ struct bind_target {
 
 /* The steps whose errors mean something of their own. */
 static const char step_bind[] = "bind";
-static const char step_user[] = "socket_user";
-static const char step_group[] = "socket_group";
 static const char step_owner[] = "socket_user, socket_group";
 
 static const char *
 advice_for(int error, const struct address *address, const char *step)
 {
-	if (step == step_user || step == step_group)
-		return error == ENOENT ? "this machine does not know that name" : NULL;
 	if (step == step_owner)
 		return error == EPERM ? "only root may give a file to another owner" : NULL;
 	switch (error) {
@@ -287,27 +281,11 @@ clear_path(const char *path, const char **ret_step)
 static int
 set_unix_owner(const struct socket_file *file, const struct conf_listener *rule, const char **ret_step)
 {
-	uid_t uid = (uid_t)-1;
-	gid_t gid = (gid_t)-1;
+	uid_t uid = rule->socket_user != NULL ? rule->socket_uid : (uid_t)-1;
+	gid_t gid = rule->socket_group != NULL ? rule->socket_gid : (gid_t)-1;
 	bool is_owner;
 	int rc;
 
-	*ret_step = step_user;
-	if (rule->socket_user != NULL) {
-		const struct passwd *user = getpwnam(rule->socket_user);
-
-		if (user == NULL)
-			return -ENOENT;
-		uid = user->pw_uid;
-	}
-	*ret_step = step_group;
-	if (rule->socket_group != NULL) {
-		const struct group *group = getgrnam(rule->socket_group);
-
-		if (group == NULL)
-			return -ENOENT;
-		gid = group->gr_gid;
-	}
 	rc = socket_file_set(file, (mode_t)rule->socket_mode, uid, gid, &is_owner);
 	*ret_step = is_owner ? step_owner : "socket_mode";
 	return rc;

@@ -324,21 +324,6 @@ START_TEST(an_owner_that_cannot_be_given_says_who_could)
 }
 END_TEST
 
-START_TEST(an_owner_that_has_vanished_is_named)
-{
-	rig_conf = fixture_conf("", rig_unix_options("x.sock", "socket_user = \"root\"; socket_group = \"root\";"));
-	strcpy(rig_conf->listeners[0]->socket_group, "rxxt");
-	ck_assert_ptr_null(rig_open_conf(NULL));
-	ck_assert_msg(
-		strstr(rig_err.text, "socket_group: No such file or directory; this machine does not know") != NULL,
-		"%s", rig_err.text);
-	strcpy(rig_conf->listeners[0]->socket_user, "rxxt");
-	ck_assert_ptr_null(rig_open_conf(NULL));
-	ck_assert_msg(strstr(rig_err.text, "socket_user: ") != NULL, "%s", rig_err.text);
-	ck_assert(!rig_exists(fixture_path("x.sock")));
-}
-END_TEST
-
 START_TEST(what_cannot_be_changed_is_named)
 {
 	struct listen_socket *socket = rig_open_good(rig_unix_options("x.sock", "socket_mode = \"0600\";"));
@@ -427,7 +412,6 @@ add_messages(Suite *suite)
 	tcase_add_test(tc, a_folder_that_may_not_be_written_says_so);
 	tcase_add_test(tc, a_folder_that_is_not_there_says_so);
 	tcase_add_test(tc, an_owner_that_cannot_be_given_says_who_could);
-	tcase_add_test(tc, an_owner_that_has_vanished_is_named);
 	tcase_add_test(tc, what_cannot_be_changed_is_named);
 	tcase_add_test(tc, no_descriptor_left_says_which_limit);
 	tcase_add_test(tc, no_memory_leaves_nothing_behind);
