@@ -26,7 +26,7 @@ struct running {
 	const char *module;   /* the file that it is in */
 	const char *function; /* of the handler: "serve", "configure", … */
 	const char *call;     /* the call that it made last: "cp_recv", …; it may have returned */
-	const char *occasion; /* on the main thread: "a reload", "the start" */
+	const char *occasion; /* "a reload", "the start": on the main thread, and where a config is loaded */
 	enum running_place place;
 };
 

@@ -225,6 +225,7 @@ begin_stop(struct daemon *daemon, const char *reason)
 
 	/* First: who reads that it stops must find that it has. */
 	close_listeners(daemon);
+	reload_abandon(daemon);
 	systemd_notify_stopping();
 	log_notice(LOG_EVENT_STOPPING,
 		"stopping on %s: %" PRIu64 " connections may end by themselves for %" PRIu64 " ms", reason,
@@ -292,7 +293,7 @@ on_signal(struct loop *loop, struct watch *watch, uint32_t events)
 		if (info.ssi_signo != SIGHUP)
 			on_stop_signal(daemon, (int)info.ssi_signo);
 		else if (daemon->state == DAEMON_SERVING)
-			reload_run(daemon);
+			reload_request(daemon);
 	}
 }
 
@@ -392,6 +393,21 @@ end_checks(struct daemon *daemon)
 	}
 }
 
+/* A name service may keep the thread of a dropped reload for long: it is left behind, as nothing is lost with it. */
+static void
+end_reload_thread(struct daemon *daemon)
+{
+	uint64_t until_ms = loop_now_ms(&daemon->loop) + CANCEL_GRACE_MS;
+
+	while (!reload_is_over(daemon)) {
+		if (loop_now_ms(&daemon->loop) < until_ms && loop_turn(&daemon->loop, CHECKS_TURN_MS) == 0)
+			continue;
+		log_notice(LOG_EVENT_STOPPED, "stopped, while a reload still reads its files");
+		log_stop(LOG_STOP_MS);
+		_exit(DAEMON_EXIT_OK);
+	}
+}
+
 static void
 close_all(struct daemon *daemon)
 {
@@ -429,6 +445,7 @@ daemon_run(const char *conf_path)
 		begin_serving(&daemon);
 		serve(&daemon);
 		end_checks(&daemon);
+		end_reload_thread(&daemon);
 		log_notice(LOG_EVENT_STOPPED, "stopped");
 	}
 	close_all(&daemon);

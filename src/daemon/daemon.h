@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "base/systemd.h"
+#include "daemon/reload.h"
 #include "engine/loop.h"
 #include "net/acceptor.h"
 #include "net/listener.h"
@@ -54,6 +55,7 @@ struct daemon {
 	bool wants_nap;           /* see daemon.c, NAP */
 	atomic_bool napping;
 	uint64_t last_listener_number;
+	struct reload reload;
 	struct systemd_sockets passed; /* by the service manager, and not in use */
 
 	int signal_fd;

@@ -1,7 +1,7 @@
 noinst_LIBRARIES += src/daemon/libdaemon.a
 src_daemon_libdaemon_a_SOURCES = \
 	src/daemon/daemon.c src/daemon/daemon.h src/daemon/generation.c src/daemon/generation.h src/daemon/inspect.c \
-	src/daemon/inspect.h src/daemon/lending.c src/daemon/lending.h src/daemon/limits.c src/daemon/limits.h src/daemon/reload.c src/daemon/reload.h src/daemon/watch.c src/daemon/watch.h
+	src/daemon/inspect.h src/daemon/lending.c src/daemon/lending.h src/daemon/limits.c src/daemon/limits.h src/daemon/loader.c src/daemon/loader.h src/daemon/reload.c src/daemon/reload.h src/daemon/watch.c src/daemon/watch.h
 
 sbin_PROGRAMS += src/connpoold
 src_connpoold_SOURCES = src/main.c

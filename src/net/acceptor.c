@@ -37,6 +37,8 @@
 #define FULL_BATCHES_TO_GROW 8u
 #define BACKOFF_FIRST_MS 10u
 #define BACKOFF_MAX_MS 500u
+/* A reload that reads its files has the reserve for so long before clients may have it. */
+#define RESERVE_LENT_MS 1000u
 /* Without a failure for so long an episode is over. At the limit each close lets one more in: that is no end yet. */
 #define EPISODE_CLEAR_MS 1000u
 /* The same of one socket's own faults: others may do it again and again, and that is not to fill the log. */
@@ -140,15 +142,23 @@ acceptor_has_work(const struct acceptor *acceptor)
 
 /* ---- out of descriptors or memory -------------------------------------------- */
 
-void
-acceptor_release_reserve(struct acceptor *acceptor)
+static void
+release_reserve(struct acceptor *acceptor)
 {
 	fd_close(&acceptor->reserve_fd);
 }
 
 void
+acceptor_lend_reserve(struct acceptor *acceptor)
+{
+	release_reserve(acceptor);
+	acceptor->reserve_lent_until_ms = loop_now_ms(acceptor->loop) + RESERVE_LENT_MS;
+}
+
+void
 acceptor_take_reserve(struct acceptor *acceptor)
 {
+	acceptor->reserve_lent_until_ms = 0;
 	if (acceptor->reserve_fd < 0)
 		acceptor->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -179,7 +189,7 @@ reject_with_reserve(struct acceptor *acceptor, struct listen_socket *socket)
 		struct sockaddr_storage sa;
 		socklen_t length = sizeof(sa);
 
-		acceptor_release_reserve(acceptor);
+		release_reserve(acceptor);
 		accepted.fd = accept4(socket->fd, (struct sockaddr *)&sa, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (accepted.fd >= 0) {
 			enum conn_end refusal = admit(acceptor, &accepted, &sa, length);
@@ -225,7 +235,12 @@ static void
 on_backoff_over(struct timer *timer)
 {
 	struct acceptor *acceptor = CP_CONTAINER_OF(timer, struct acceptor, backoff);
+	uint64_t now_ms = loop_now_ms(acceptor->loop);
 
+	if (now_ms < acceptor->reserve_lent_until_ms) {
+		timer_set(&acceptor->loop->wheel, timer, now_ms + acceptor->backoff_ms);
+		return;
+	}
 	acceptor_take_reserve(acceptor);
 	timer_set(&acceptor->loop->wheel, &acceptor->episode_clear, loop_now_ms(acceptor->loop) + EPISODE_CLEAR_MS);
 	update_all_polled(acceptor);

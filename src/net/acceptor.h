@@ -75,8 +75,9 @@ struct acceptor {
 	uint64_t last_id;
 	unsigned last_thread;
 	atomic_bool room_signalled;
-	int reserve_fd;       /* given up for a moment when there is no other left; -1: could not be had */
-	struct timer backoff; /* set: in an episode without descriptors or memory */
+	uint64_t reserve_lent_until_ms; /* 0: it is not */
+	int reserve_fd;                 /* given up for a moment when there is no other left; -1: could not be had */
+	struct timer backoff;           /* set: in an episode without descriptors or memory */
 	uint64_t backoff_ms;
 	struct timer episode_clear;  /* set: the episode ends if there is no failure until then */
 	uint64_t episode_started_ns; /* 0: none */
@@ -110,8 +111,11 @@ void acceptor_resume(struct acceptor *acceptor);
 /* For the loop's before_sleep: there is something to resume. */
 bool acceptor_has_work(const struct acceptor *acceptor);
 
-/* A descriptor for a moment when there is none left (a reload reads files): gives the reserve up, and takes it back. */
-void acceptor_release_reserve(struct acceptor *acceptor);
+/*
+ * A descriptor for a moment when there is none left (a reload reads files): gives the reserve up, and takes it back. In
+ * between no back-off ends, for a second: else the reserve would be the next client's.
+ */
+void acceptor_lend_reserve(struct acceptor *acceptor);
 void acceptor_take_reserve(struct acceptor *acceptor);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * module.c - finds, maps, checks and shares modules.
  *
- * Each group that module_extend() gives out is one reference. Modules are loaded on the main thread, beside whatever is
- * being served; they go on the thread that gives the last reference back. Of a handler with another ABI number nothing
- * but that number is read.
+ * Each group that module_extend() gives out is one reference. Modules are loaded on the thread that loads the config
+ * (daemon/loader.h), one at a time, beside whatever is being served; they go on the thread that gives the last
+ * reference back. Of a handler with another ABI number nothing but that number is read.
  */
 #include "config.h"
 

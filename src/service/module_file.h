@@ -3,7 +3,7 @@
  * module_file - a private copy of a shared object: what is mapped can't change under the daemon, whoever overwrites,
  * truncates or removes the file.
  *
- * Used by module.c alone. Main thread.
+ * Used by module.c alone.
  */
 #ifndef CP_SERVICE_MODULE_FILE_H
 #define CP_SERVICE_MODULE_FILE_H

@@ -2,7 +2,7 @@
 /*
  * module_options - the option table of a module as one of the config reader's, once it has been found sound.
  *
- * Used by module.c alone. Main thread, but for the free.
+ * Used by module.c alone. The free: any thread.
  */
 #ifndef CP_SERVICE_MODULE_OPTIONS_H
 #define CP_SERVICE_MODULE_OPTIONS_H

@@ -17,6 +17,7 @@ FUNC_TESTS = \
 	tests/func/reload-01-transaction.py \
 	tests/func/reload-02-pools.py \
 	tests/func/reload-03-under-load.py \
+	tests/func/reload-04-async.py \
 	tests/func/exec-01-programs.py \
 	tests/func/exec-02-faults.py \
 	tests/func/exec-03-limits-users.py tests/func/reg-8-programs.py tests/func/reg-8-users.py \

@@ -8,6 +8,7 @@
 
 #include "daemon/daemon.h"
 
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,18 @@
 
 static pid_t child;
 static FILE *child_log;
+
+/* A name service that never answers, once there is a file "$/slow" (the linker's --wrap). */
+struct passwd *__real_getpwnam(const char *name);
+struct passwd *__wrap_getpwnam(const char *name);
+
+struct passwd *
+__wrap_getpwnam(const char *name)
+{
+	while (access(daemonrig_expand("$/slow"), F_OK) == 0)
+		pause();
+	return __real_getpwnam(name);
+}
 
 static void
 start(const char *text)
@@ -207,6 +220,28 @@ START_TEST(bad_reload_changes_nothing)
 }
 END_TEST
 
+/* SIGHUP comes before SIGTERM, in whatever turn they are read (signal(7)). */
+START_TEST(reload_that_hangs_does_not_hold_up_the_stop)
+{
+	int fd;
+
+	start_well(LOG DAEMONRIG_ONE);
+	daemonrig_write("$/slow", "");
+	daemonrig_write(DAEMONRIG_CONF,
+		LOG "listeners: ( { name = \"b\"; address = \"unix:$/b.sock\"; service = \"echo\"; "
+		    "socket_user = \"root\"; } );\n");
+	tell(SIGHUP);
+	fd = daemonrig_connect("$/a.sock");
+	expect_echo(fd);
+	fd_close(&fd);
+	tell(SIGTERM);
+	await_line("warning: reload failed: the daemon stops");
+	await_line("notice: stopped, while a reload still reads its files");
+	ck_assert_int_eq(await_exit(), DAEMON_EXIT_OK);
+	ck_assert_int_lt(access(daemonrig_expand("$/a.sock"), F_OK), 0);
+}
+END_TEST
+
 /* ---- stop --------------------------------------------------------------------------- */
 
 START_TEST(idle_daemon_stops_at_once)
@@ -311,6 +346,7 @@ main(void)
 	tcase_add_test(tcase, hangup_reloads_and_connections_live_on);
 	tcase_add_test(tcase, removed_pool_ends_with_its_last_connection);
 	tcase_add_test(tcase, bad_reload_changes_nothing);
+	tcase_add_test(tcase, reload_that_hangs_does_not_hold_up_the_stop);
 	tcase = daemonrig_case(suite, "stop");
 	tcase_add_test(tcase, idle_daemon_stops_at_once);
 	tcase_add_test(tcase, drain_refuses_the_new_and_lets_the_old_end);

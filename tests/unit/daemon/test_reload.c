@@ -8,6 +8,9 @@
 #include "daemon/reload.h"
 
 #include <fcntl.h>
+#include <pwd.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +21,52 @@
 #include "daemonrig.h"
 
 #define LOG_STOP_MS 10000
+#define WITH_LOOKUP \
+	"listeners: ( " DAEMONRIG_A ", { name = \"b\"; address = \"unix:$/b.sock\"; service = \"echo\"; " \
+	"socket_user = \"root\"; } );\n"
+
+/* ---- a name service that takes its time (the linker's --wrap) --------------------- */
+
+static struct {
+	atomic_bool is_slow;
+	sem_t asked;
+	sem_t answer;
+} names;
+
+/* Any thread. */
+struct passwd *__real_getpwnam(const char *name);
+struct passwd *__wrap_getpwnam(const char *name);
+
+struct passwd *
+__wrap_getpwnam(const char *name)
+{
+	if (atomic_load(&names.is_slow)) {
+		ck_assert_int_eq(sem_post(&names.asked), 0);
+		ck_assert_int_eq(sem_wait(&names.answer), 0);
+	}
+	return __real_getpwnam(name);
+}
+
+static void
+slow_names(void)
+{
+	ck_assert_int_eq(sem_init(&names.asked, 0, 0), 0);
+	ck_assert_int_eq(sem_init(&names.answer, 0, 0), 0);
+	atomic_store(&names.is_slow, true);
+}
+
+static void
+await_question(void)
+{
+	ck_assert_int_eq(sem_wait(&names.asked), 0);
+}
+
+static void
+answer_all(void)
+{
+	atomic_store(&names.is_slow, false);
+	ck_assert_int_eq(sem_post(&names.answer), 0);
+}
 
 static void
 forget_messages(void)
@@ -60,10 +109,24 @@ start_well(const char *text)
 }
 
 static void
+turn_until_over(void)
+{
+	while (!reload_is_over(&daemonrig))
+		daemonrig_turn();
+}
+
+static void
+run_reload(void)
+{
+	reload_request(&daemonrig);
+	turn_until_over();
+}
+
+static void
 reload(const char *text)
 {
 	daemonrig_write(DAEMONRIG_CONF, text);
-	reload_run(&daemonrig);
+	run_reload();
 }
 
 /* ---- the start ---------------------------------------------------------------- */
@@ -183,7 +246,7 @@ START_TEST(missing_file_keeps_the_old_config)
 {
 	start_well(DAEMONRIG_ONE);
 	ck_assert_int_eq(unlink(daemonrig_expand(DAEMONRIG_CONF)), 0);
-	reload_run(&daemonrig);
+	run_reload();
 	ck_assert(daemonrig_logged("error: reload failed: "));
 	expect_kept(daemonrig.conf);
 }
@@ -233,12 +296,91 @@ START_TEST(files_can_be_read_when_there_is_no_descriptor_left)
 	while (count < CP_COUNT(filled) && (filled[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
 		count++;
 	ck_assert_uint_lt(count, CP_COUNT(filled));
-	reload_run(&daemonrig);
+	run_reload();
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 	while (count > 0)
 		fd_close(&filled[--count]);
 	ck_assert_uint_eq(daemonrig.conf->daemon.max_connections, 98);
 	ck_assert_int_ge(daemonrig.acceptor.reserve_fd, 0);
+}
+END_TEST
+
+/* ---- one that takes its time ----------------------------------------------------------- */
+
+static void
+begin_slow_reload(void)
+{
+	start_well(DAEMONRIG_ONE);
+	slow_names();
+	daemonrig_write(DAEMONRIG_CONF, WITH_LOOKUP);
+	reload_request(&daemonrig);
+	await_question();
+}
+
+START_TEST(clients_are_served_while_names_are_looked_up)
+{
+	begin_slow_reload();
+	for (unsigned i = 0; i < 10; i++)
+		daemonrig_echo("$/a.sock");
+	ck_assert(!reload_is_over(&daemonrig));
+	ck_assert_uint_eq(daemonrig.conf->listener_count, 1);
+	/* Of the name that was asked for nobody asks again: the socket is opened on the main thread. */
+	ck_assert_int_eq(sem_post(&names.answer), 0);
+	turn_until_over();
+	ck_assert(daemonrig_logged("notice: reloaded: 1 change\n"));
+	daemonrig_echo("$/b.sock");
+}
+END_TEST
+
+START_TEST(requests_meanwhile_are_one_reload_more)
+{
+	char text[1024];
+	unsigned begun = 0;
+	unsigned ended = 0;
+
+	begin_slow_reload();
+	daemonrig_write(DAEMONRIG_CONF, "daemon: { max_connections = 97; };\n" WITH_LOOKUP);
+	for (unsigned i = 0; i < 5; i++)
+		reload_request(&daemonrig);
+	answer_all();
+	turn_until_over();
+	ck_assert_uint_eq(daemonrig.conf->daemon.max_connections, 97);
+	ck_assert_uint_eq(daemonrig.conf->listener_count, 2);
+	while (daemonrig_receive(text, sizeof(text))) {
+		begun += strncmp(text, "RELOADING=1", 11) == 0;
+		ended += strncmp(text, "READY=1", 7) == 0;
+	}
+	ck_assert_uint_eq(begun, ended);
+	ck_assert(begun == 2 || begun == 0);
+}
+END_TEST
+
+START_TEST(abandoned_reload_changes_nothing)
+{
+	const struct conf *conf;
+
+	begin_slow_reload();
+	conf = daemonrig.conf;
+	reload_request(&daemonrig);
+	reload_abandon(&daemonrig);
+	ck_assert(daemonrig_logged("warning: reload failed: the daemon stops\n"));
+	/* Its thread is still there, and does not hold anything up. */
+	ck_assert(!reload_is_over(&daemonrig));
+	daemonrig_echo("$/a.sock");
+	answer_all();
+	turn_until_over();
+	expect_kept(conf);
+	ck_assert(!daemonrig_logged("reloaded"));
+}
+END_TEST
+
+START_TEST(abandoning_without_one_is_nothing)
+{
+	start_well(DAEMONRIG_ONE);
+	reload_abandon(&daemonrig);
+	ck_assert(!daemonrig_logged("reload"));
+	reload(DAEMONRIG_ONE);
+	ck_assert(daemonrig_logged("notice: reloaded: 0 changes\n"));
 }
 END_TEST
 
@@ -263,5 +405,10 @@ main(void)
 	tcase_add_test(tcase, address_that_can_not_be_had_keeps_the_old_config);
 	tcase_add_test(tcase, good_reload_after_a_bad_one_is_taken);
 	tcase_add_test(tcase, files_can_be_read_when_there_is_no_descriptor_left);
+	tcase = daemonrig_case(suite, "slow");
+	tcase_add_test(tcase, clients_are_served_while_names_are_looked_up);
+	tcase_add_test(tcase, requests_meanwhile_are_one_reload_more);
+	tcase_add_test(tcase, abandoned_reload_changes_nothing);
+	tcase_add_test(tcase, abandoning_without_one_is_nothing);
 	return daemonrig_run(suite);
 }

@@ -19,6 +19,7 @@
 #define BUSY_TEXT "come again\n"
 /* The first pause and the longest, as acceptor.c has them. */
 #define BACKOFF_FIRST_MS 10
+#define RESERVE_LENT_MS 1000
 #define BACKOFF_MAX_MS 500
 /* So long without a failure ends an episode. */
 #define EPISODE_CLEAR_MS 1000

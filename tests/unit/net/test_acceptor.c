@@ -420,7 +420,7 @@ START_TEST(without_a_reserve_a_pool_that_rejects_waits_too)
 	begin("queue_full = \"reject\";", BUSY);
 	fixture_capture();
 	dial_many(1);
-	acceptor_release_reserve(&acceptor);
+	fd_close(&acceptor.reserve_fd);
 	/* The descriptor set free is used up by another. */
 	dial(listening);
 	run_out();
@@ -429,6 +429,44 @@ START_TEST(without_a_reserve_a_pool_that_rejects_waits_too)
 	end_pause(BACKOFF_FIRST_MS);
 	ck_assert_int_ge(acceptor.reserve_fd, 0);
 	turn_until_taken(2);
+	(void)fixture_captured();
+}
+END_TEST
+
+/* A reload reads its files with it. */
+START_TEST(while_the_reserve_is_lent_no_pause_ends)
+{
+	begin("", "");
+	fixture_capture();
+	dial_many(1);
+	run_out();
+	acceptor_lend_reserve(&acceptor);
+	ck_assert_int_lt(acceptor.reserve_fd, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		end_pause(BACKOFF_FIRST_MS);
+		turn_some();
+		ck_assert(timer_is_set(&acceptor.backoff));
+		ck_assert_uint_eq(taken_count, 0);
+	}
+	acceptor_take_reserve(&acceptor);
+	ck_assert_int_ge(acceptor.reserve_fd, 0);
+	fixture_allow_descriptors();
+	end_pause(BACKOFF_FIRST_MS);
+	turn_until_taken(1);
+	(void)fixture_captured();
+}
+END_TEST
+
+START_TEST(reserve_is_not_lent_for_ever)
+{
+	begin("", "");
+	fixture_capture();
+	dial_many(1);
+	run_out();
+	acceptor_lend_reserve(&acceptor);
+	fixture_allow_descriptors();
+	end_pause(RESERVE_LENT_MS);
+	turn_until_taken(1);
 	(void)fixture_captured();
 }
 END_TEST
@@ -512,9 +550,9 @@ START_TEST(the_reserve_can_be_lent_and_taken_back)
 {
 	begin("", "");
 	ck_assert_int_ge(acceptor.reserve_fd, 0);
-	acceptor_release_reserve(&acceptor);
+	acceptor_lend_reserve(&acceptor);
 	ck_assert_int_eq(acceptor.reserve_fd, -1);
-	acceptor_release_reserve(&acceptor);
+	acceptor_lend_reserve(&acceptor);
 	acceptor_take_reserve(&acceptor);
 	ck_assert_int_ge(acceptor.reserve_fd, 0);
 	ck_assert_int_ne(fcntl(acceptor.reserve_fd, F_GETFD) & FD_CLOEXEC, 0);
@@ -571,6 +609,8 @@ add_pausing(Suite *suite)
 	tcase_add_test(tc, a_pool_that_rejects_tells_them_by_the_reserve);
 	tcase_add_test(tc, who_is_denied_is_told_nothing_by_the_reserve_either);
 	tcase_add_test(tc, without_a_reserve_a_pool_that_rejects_waits_too);
+	tcase_add_test(tc, while_the_reserve_is_lent_no_pause_ends);
+	tcase_add_test(tc, reserve_is_not_lent_for_ever);
 	tc = acceptor_case(suite, "broken");
 	tcase_add_test(tc, a_socket_that_was_shut_down_pauses_alone_and_listens_again);
 	tcase_add_test(tc, a_socket_that_is_shut_down_again_and_again_pauses_longer_and_is_told_once);
