@@ -2,16 +2,19 @@
 /*
  * fault_exit.c - see fault_exit.h.
  *
- * exit(3) calls what on_exit(3) was given. _exit(2) calls nothing, so the programs that load modules have one of their
- * own, which a module's call is bound to; it is the system call, after a look at who calls.
+ * The programs that load modules have an exit(3), quick_exit(3) and _exit(2) of their own, which a module's calls are
+ * bound to: so the process ends before any destructor or stdio buffer, which may wait for threads that go on. What
+ * calls exit() inside the C library, such as err(3), is not bound to them: for it there is on_exit(3). Our own end, a
+ * return from main(), comes by neither.
  */
 #include "config.h"
 
 #include "base/fault_exit.h"
 
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,7 +26,12 @@
 
 #define STATUS_FAILURE 1
 
+typedef void exit_fn(int status);
+
 static const char *process_name;
+/* The C library's. Found beforehand: a child that was forked with threads around must not enter the loader. */
+static exit_fn *libc_exit;
+static exit_fn *libc_quick_exit;
 static atomic_int watched_pid; /* 0: none; relaxed */
 
 /* Also not in a child that a handler has forked. */
@@ -36,7 +44,7 @@ is_watched(void)
 }
 
 static void
-write_line(const char *call, int status, bool has_status)
+write_line(const char *call, int status)
 {
 	struct last_words words = {.used = 0};
 	char known[RUNNING_TEXT_MAX];
@@ -45,8 +53,7 @@ write_line(const char *call, int status, bool has_status)
 	last_words_add(&words, ": ended by ");
 	last_words_add(&words, call);
 	last_words_add(&words, "(");
-	if (has_status)
-		last_words_add_number(&words, (unsigned)status & 0xff);
+	last_words_add_number(&words, (unsigned)status & 0xff);
 	last_words_add(&words, "), with status 1: ");
 	last_words_add(&words, running_describe(&running, known) > 0 ? known : "outside of any handler");
 	last_words_write(&words);
@@ -66,18 +73,15 @@ on_exit_called(int status, void *arg)
 	(void)arg;
 	if (!is_watched())
 		return;
-	write_line("exit", status, true);
-	(void)fflush(NULL);
+	write_line("exit", status);
 	end_process(STATUS_FAILURE);
 }
 
 static void
-on_quick_exit(void)
+find_calls_of_libc(void)
 {
-	if (!is_watched())
-		return;
-	write_line("quick_exit", 0, false);
-	end_process(STATUS_FAILURE);
+	libc_exit = (exit_fn *)(uintptr_t)dlsym(RTLD_NEXT, "exit");
+	libc_quick_exit = (exit_fn *)(uintptr_t)dlsym(RTLD_NEXT, "quick_exit");
 }
 
 void
@@ -86,7 +90,8 @@ fault_watch_exit(const char *process)
 	static bool is_registered;
 
 	process_name = process;
-	if (!is_registered && on_exit(on_exit_called, NULL) == 0 && at_quick_exit(on_quick_exit) == 0)
+	find_calls_of_libc();
+	if (!is_registered && on_exit(on_exit_called, NULL) == 0)
 		is_registered = true;
 	atomic_store_explicit(&watched_pid, (int)getpid(), memory_order_relaxed);
 }
@@ -97,6 +102,32 @@ fault_expect_exit(void)
 	atomic_store_explicit(&watched_pid, 0, memory_order_relaxed);
 }
 
+static CP_NORETURN void
+end_by(const char *call, exit_fn **of_libc, int status)
+{
+	if (is_watched()) {
+		write_line(call, status);
+		end_process(STATUS_FAILURE);
+	}
+	if (*of_libc == NULL)
+		find_calls_of_libc();
+	if (*of_libc != NULL)
+		(*of_libc)(status);
+	end_process(status);
+}
+
+__attribute__((visibility("default"))) void
+exit(int status)
+{
+	end_by("exit", &libc_exit, status);
+}
+
+__attribute__((visibility("default"))) void
+quick_exit(int status)
+{
+	end_by("quick_exit", &libc_quick_exit, status);
+}
+
 /* The sanitizers have theirs, with reports of their own in it. */
 #if !defined(CP_ASAN) && !defined(CP_TSAN)
 __attribute__((visibility("default"))) void
@@ -104,7 +135,7 @@ _exit(int status)
 {
 	/* We call it too, when threads are left that do not end. */
 	if (is_watched() && running.function != NULL) {
-		write_line("_exit", status, true);
+		write_line("_exit", status);
 		status = STATUS_FAILURE;
 	}
 	end_process(status);

@@ -2,7 +2,8 @@
 /*
  * fault_exit - exit(3) and its kin, called by code of a handler: they end the whole server, and are a fault.
  *
- * The line names the caller as fault.h does, with a backtrace. The status becomes 1: 0 would look like an intended end,
+ * The line names the caller as fault.h does, with a backtrace; then the process ends at once, without destructors and
+ * with what stdio has not written yet lost. The status becomes 1: 0 would look like an intended end,
  * 2 and 78 like a configuration that no restart mends, and the service manager would not restart the server.
  */
 #ifndef CP_BASE_FAULT_EXIT_H

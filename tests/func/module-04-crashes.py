@@ -101,7 +101,7 @@ def test_abort_and_a_failed_assertion_are_named():
 def test_exit_is_a_failure_whatever_its_status():
     expect_crash(b"exit", 1, rf"ended by exit\(0\), with status 1: {WHO.split(', thread')[0]}", "crash_by_exit")
     expect_crash(b"exit-78", 1, r"ended by exit\(78\), with status 1: listener 'm'", "crash_by_exit_78")
-    expect_crash(b"quick-exit", 1, r"ended by quick_exit\(\), with status 1: listener 'm'", "crash_by_quick_exit")
+    expect_crash(b"quick-exit", 1, r"ended by quick_exit\(3\), with status 1: listener 'm'", "crash_by_quick_exit")
     expect_crash(b"_exit", 1, r"ended by _exit\(0\), with status 1: listener 'm'", "crash_by__exit")
 
 
