@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,8 @@ struct signal_stack {
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 static struct sigaction earlier_actions[CP_COUNT(fault_signals)];
 static const char *process_name = "connpoold";
+/* Whose name that is; another one is a child that somebody has forked. */
+static pid_t process_id;
 static fault_explain_fn *explain;
 /* The thread that reports; 0: none. Relaxed: it protects nothing, lines of two threads are only to stand apart. */
 static atomic_int reporter;
@@ -111,13 +114,28 @@ add_cause(struct last_words *words, int signo, const siginfo_t *info)
 }
 
 static void
+add_process(struct last_words *words)
+{
+	bool is_child = getpid() != process_id;
+
+	if (is_child)
+		last_words_add(words, "a child of ");
+	last_words_add(words, process_name);
+	if (!is_child)
+		return;
+	last_words_add(words, " (process ");
+	last_words_add_number(words, (uint64_t)getpid());
+	last_words_add(words, ")");
+}
+
+static void
 write_line(int signo, const siginfo_t *info)
 {
 	struct last_words words = {.used = 0};
 	char known[RUNNING_TEXT_MAX];
 	char thread[16] = "";
 
-	last_words_add(&words, process_name);
+	add_process(&words);
 	last_words_add(&words, ": ended by ");
 	add_cause(&words, signo, info);
 	last_words_add(&words, running_describe(&running, known) > 0 ? known : "outside of any handler");
@@ -140,6 +158,31 @@ report(int signo, const siginfo_t *info, const ucontext_t *context)
 	(void)alarm(0);
 }
 
+/* Does it come again when the handler returns? A breakpoint is behind, a system call was refused, a page was lost. */
+static bool
+repeats(int signo, const siginfo_t *info)
+{
+	if (info->si_code <= 0)
+		return false;
+	return signo == SIGSEGV || signo == SIGFPE || signo == SIGILL ||
+	       (signo == SIGBUS && info->si_code != BUS_MCEERR_AO);
+}
+
+/* What was in force before; a fault that is ignored would have ended the process all the same. */
+static void
+restore_action(int signo)
+{
+	const struct sigaction deadly = {.sa_handler = SIG_DFL};
+
+	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
+		const struct sigaction *earlier = &earlier_actions[i];
+		bool is_ignored = !(earlier->sa_flags & SA_SIGINFO) && earlier->sa_handler == SIG_IGN;
+
+		if (fault_signals[i] == signo)
+			(void)sigaction(signo, is_ignored ? &deadly : earlier, NULL);
+	}
+}
+
 static void
 on_fault(int signo, siginfo_t *info, void *context)
 {
@@ -149,12 +192,9 @@ on_fault(int signo, siginfo_t *info, void *context)
 		report(signo, info, context);
 		atomic_store_explicit(&reporter, 0, memory_order_relaxed);
 	}
-	/* Returning repeats the fault, under whatever was in force before; a sent signal has to be sent again. */
-	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
-		if (fault_signals[i] == signo)
-			(void)sigaction(signo, &earlier_actions[i], NULL);
-	}
-	if (info->si_code <= 0)
+	restore_action(signo);
+	/* With all that was said of it; else without. It comes when this returns. */
+	if (!repeats(signo, info) && syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signo, info) != 0)
 		(void)raise(signo);
 	errno = error;
 }
@@ -167,6 +207,7 @@ fault_install(const char *process)
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	process_name = process;
+	process_id = getpid();
 	backtrace_prepare();
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < CP_COUNT(fault_signals); i++) {
@@ -185,6 +226,7 @@ void
 fault_set_process(const char *process)
 {
 	process_name = process;
+	process_id = getpid();
 }
 
 void

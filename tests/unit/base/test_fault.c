@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +158,55 @@ START_TEST(a_signal_of_another_process_is_told_from_a_fault)
 }
 END_TEST
 
+static int queued_signal;
+static int queued_code;
+
+/* As the kernel sends it for what does not happen again. */
+static void
+get_a_signal_that_does_not_repeat(void)
+{
+	siginfo_t info = {.si_signo = queued_signal, .si_code = queued_code};
+
+	(void)syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), queued_signal, &info);
+}
+
+START_TEST(a_signal_that_does_not_repeat_ends_it_too)
+{
+	static const int cases[][2] = {{SIGTRAP, TRAP_BRKPT}, {SIGSYS, 1}, {SIGBUS, BUS_MCEERR_AO}};
+	struct end end;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		queued_signal = cases[i][0];
+		queued_code = cases[i][1];
+		run_in_child(get_a_signal_that_does_not_repeat, &end);
+		expect_signal(&end, queued_signal);
+		ck_assert_ptr_nonnull(strstr(end.text, "test: ended by SIG"));
+	}
+}
+END_TEST
+
+static void
+crash_in_a_child(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		touch_no_address();
+	(void)waitpid(child, &status, 0);
+}
+
+START_TEST(a_crash_of_a_child_is_told_from_one_of_the_process)
+{
+	struct end end;
+
+	run_in_child(crash_in_a_child, &end);
+	ck_assert(WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0);
+	ck_assert_ptr_nonnull(strstr(end.text, "a child of test (process "));
+	ck_assert_ptr_nonnull(strstr(end.text, "): ended by SIGSEGV "));
+}
+END_TEST
+
 static void
 crash_while_explaining(uintptr_t address, uintptr_t stack_pointer)
 {
@@ -216,6 +266,40 @@ call_exit_in_configure(void)
 	running.occasion = "a reload";
 	exit(78);
 }
+
+static void
+wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+static void
+call_exit_with_a_destructor_that_waits(void)
+{
+	(void)atexit(wait_for_ever);
+	exit(0);
+}
+
+static void
+call_quick_exit_with_a_destructor_that_waits(void)
+{
+	(void)at_quick_exit(wait_for_ever);
+	quick_exit(0);
+}
+
+START_TEST(exit_waits_for_nobody)
+{
+	struct end end;
+
+	run_in_child(call_exit_with_a_destructor_that_waits, &end);
+	ck_assert(WIFEXITED(end.status) && WEXITSTATUS(end.status) == 1);
+	ck_assert_ptr_nonnull(strstr(end.text, "test: ended by exit(0), with status 1: "));
+	run_in_child(call_quick_exit_with_a_destructor_that_waits, &end);
+	ck_assert(WIFEXITED(end.status) && WEXITSTATUS(end.status) == 1);
+	ck_assert_ptr_nonnull(strstr(end.text, "test: ended by quick_exit(0), with status 1: "));
+}
+END_TEST
 
 static void
 call__exit_in_serve(void)
@@ -374,6 +458,9 @@ main(void)
 	tcase_add_test(tc, a_fault_outside_of_a_handler_says_so);
 	tcase_add_test(tc, abort_ends_by_its_signal);
 	tcase_add_test(tc, a_signal_of_another_process_is_told_from_a_fault);
+	tcase_add_test(tc, a_signal_that_does_not_repeat_ends_it_too);
+	tcase_add_test(tc, a_crash_of_a_child_is_told_from_one_of_the_process);
+	tcase_add_test(tc, exit_waits_for_nobody);
 	tcase_add_test(tc, a_fault_of_the_report_ends_it);
 	tcase_add_test(tc, the_explainer_gets_address_and_stack_pointer);
 	tcase_add_test(tc, exit_is_a_failure_and_names_the_caller);
