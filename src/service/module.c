@@ -159,8 +159,8 @@ unmap_library(struct module *module)
 	dlclose(kept);
 	module->file.fd = -1;
 	log_notice(LOG_EVENT_NONE,
-		"service '%s': its module stays in memory, because it can't be unloaded; in C++ -fno-gnu-unique may "
-		"help",
+		"service '%s': its module stays in memory, because it can't be unloaded; in C++ -fno-gnu-unique, "
+		"or a version script that hides all but " SYMBOL ", may help",
 		module->group.service_name != NULL ? module->group.service_name : "?");
 }
 
