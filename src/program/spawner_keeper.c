@@ -531,6 +531,9 @@ keeper_serve(int daemon_fd, int main_fd, const char *conf_path, const struct con
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	keeper.signal_fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+	/* Without it nothing is heard of a death: the daemon is to see that there is no keeper. */
+	if (keeper.signal_fd < 0)
+		_exit(1);
 	while (has_daemon) {
 		struct pollfd pfds[] = {{.fd = keeper.daemon_fd, .events = POLLIN},
 			{.fd = keeper.signal_fd, .events = POLLIN},

@@ -78,6 +78,8 @@ struct server {
 	uint32_t free; /* as running.next */
 	uint32_t buckets[BUCKETS];
 	bool is_held; /* messages were left where they are for want of memory */
+	bool owes_control;
+	struct control_answer control_answer; /* owed to the keeper */
 };
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -447,28 +449,51 @@ forget_table(struct server *server, uint64_t number)
 	free_table_if_over(table);
 }
 
+/* What is refused is sent again; until it is taken there is no next question. */
+static void
+answer_control(struct server *server)
+{
+	int rc;
+
+	if (!server->owes_control)
+		return;
+	rc = wire_send(server->control_fd, &server->control_answer, sizeof(server->control_answer), NULL, 0);
+	server->owes_control = rc < 0 && !wire_is_over(rc);
+}
+
+static void
+take_control(struct server *server, const struct control_request *request, const int *fds, unsigned fd_count)
+{
+	struct control_answer answer = {.number = request->number};
+
+	if (request->verb == CONTROL_FORGET) {
+		forget_table(server, request->table);
+		return;
+	}
+	if (request->verb == CONTROL_TABLE)
+		answer.error = fd_count == 1 ? -add_table(server, request->table, fds[0]) : EMFILE;
+	server->control_answer = answer;
+	server->owes_control = true;
+	answer_control(server);
+}
+
 static void
 on_control(struct server *server)
 {
 	struct control_request request;
-	struct control_answer answer = {0};
 	int fds[WIRE_FDS_MAX];
 	unsigned fd_count;
 	bool is_cut;
-	ssize_t n = wire_receive(server->control_fd, &request, sizeof(request), fds, &fd_count, &is_cut);
+	ssize_t n;
 
+	answer_control(server);
+	if (server->owes_control) {
+		server->is_held = true;
+		return;
+	}
+	n = wire_receive(server->control_fd, &request, sizeof(request), fds, &fd_count, &is_cut);
 	if (n == (ssize_t)sizeof(request)) {
-		answer.number = request.number;
-		if (request.verb == CONTROL_TABLE) {
-			int rc = fd_count == 1 ? add_table(server, request.table, fds[0]) : -EMFILE;
-
-			answer.error = -rc;
-		} else if (request.verb == CONTROL_FORGET) {
-			forget_table(server, request.table);
-		}
-		/* The keeper has one request of each kind under way: there is room, or it asks again. */
-		if (request.verb != CONTROL_FORGET)
-			(void)!wire_send(server->control_fd, &answer, sizeof(answer), NULL, 0);
+		take_control(server, &request, fds, fd_count);
 	} else if (wire_is_over(n)) {
 		/* Programs go on without it, and so does whoever has the table. */
 		wire_unwatch(server->epoll_fd, &server->control_fd);
@@ -633,7 +658,7 @@ wait_ms(struct server *server)
 
 	if (!list_is_empty(&server->lines.owing))
 		return 0;
-	if (server->lines.wants_retry && (launch_ms < 0 || launch_ms > WIRE_RETRY_MS))
+	if ((server->lines.wants_retry || server->owes_control) && (launch_ms < 0 || launch_ms > WIRE_RETRY_MS))
 		return WIRE_RETRY_MS;
 	return launch_ms;
 }
@@ -660,6 +685,7 @@ spawner_serve(int main_fd, int control_fd, const struct list *kept_tables, struc
 		lines_flush(&server.lines, count <= 0);
 		if (server.lines.wants_retry)
 			lines_retry(&server.lines);
+		answer_control(&server);
 		lines_sweep(&server.lines);
 		/* What was left where it is comes again at once: epoll is level-triggered. */
 		if (server.is_held)

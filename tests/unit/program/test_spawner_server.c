@@ -596,6 +596,31 @@ START_TEST(tables_come_and_go)
 }
 END_TEST
 
+START_TEST(an_answer_to_the_keeper_that_is_refused_comes_later)
+{
+	struct control_request requests[] = {{.verb = CONTROL_TABLE, .number = 1001, .table = TABLE + 1},
+		{.verb = CONTROL_PING, .number = 1002},
+		{.verb = CONTROL_PING, .number = 1003}};
+	int good = write_table();
+
+	refuse(&whims->send_error, ENOBUFS);
+	for (unsigned i = 0; i < CP_COUNT(requests); i++)
+		ck_assert_int_eq(
+			wire_send(control_fd, &requests[i], sizeof(requests[i]), &good, i == 0 ? 1 : 0), 0);
+	wait_for_refusals(3);
+	atomic_store(&whims->send_error, 0);
+	for (unsigned i = 0; i < CP_COUNT(requests); i++) {
+		struct control_answer answer;
+
+		wait_for(control_fd);
+		ck_assert_int_eq(recv(control_fd, &answer, sizeof(answer), 0), sizeof(answer));
+		ck_assert_uint_eq(answer.number, requests[i].number);
+		ck_assert_int_eq(answer.error, 0);
+	}
+	close(good);
+}
+END_TEST
+
 START_TEST(a_broken_table_is_refused)
 {
 	int broken = write_table();
@@ -628,6 +653,7 @@ main(void)
 	tcase_add_test(requests, who_takes_no_answers_may_end);
 	tcase_add_test(requests, a_channel_that_breaks_the_agreement_is_closed_alone);
 	tcase_add_test(requests, tables_come_and_go);
+	tcase_add_test(requests, an_answer_to_the_keeper_that_is_refused_comes_later);
 	tcase_add_test(requests, a_broken_table_is_refused);
 	suite_add_tcase(suite, requests);
 	runner = srunner_create(suite);
