@@ -352,6 +352,7 @@ check_handler(const struct cp_handler *handler, struct errmsg *err)
 	return -EINVAL;
 }
 
+/* Its tables are somebody else's memory: reading them may crash as its constructors may. */
 static int
 module_load(struct module *module, struct errmsg *err)
 {
@@ -376,6 +377,7 @@ static int
 module_new(struct module_file *file, const char *path, struct module **ret_module, struct errmsg *err)
 {
 	struct module *module = mem_zalloc(sizeof(*module));
+	struct running before;
 	int rc = -ENOMEM;
 
 	if (module == NULL) {
@@ -388,8 +390,10 @@ module_new(struct module_file *file, const char *path, struct module **ret_modul
 	file->fd = -1;
 	module->path = mem_strdup(path);
 	module->name = module->path != NULL ? new_library_name(module) : NULL;
+	before = begin_loader(module, NULL);
 	if (module->name != NULL)
 		rc = module_load(module, err);
+	running_end(&before);
 	if (rc < 0) {
 		module_free(&module);
 		return rc;

@@ -20,6 +20,8 @@
 /* More is no table, but one without its end. */
 #define ROWS_MAX 256
 #define NAME_MAX_LETTERS 64
+/* More is no structure of settings, but a number that went wrong: each listener has one. */
+#define SETTINGS_MAX_BYTES (1024u * 1024)
 
 _Static_assert(sizeof(struct cp_strings) == sizeof(struct option_strings) &&
 		       offsetof(struct cp_strings, items) == offsetof(struct option_strings, items) &&
@@ -83,6 +85,23 @@ stands_before(const struct option_group *group, size_t count, const char *name)
 	return strcmp(name, "type") == 0;
 }
 
+static bool
+shares_bytes(const struct cp_option *a, const struct cp_option *b)
+{
+	return a->offset < b->offset + kinds[b->type].size && b->offset < a->offset + kinds[a->type].size;
+}
+
+/* All before it are looked at already, it too. */
+static const struct cp_option *
+find_overlapped(const struct cp_option *first, const struct cp_option *option)
+{
+	for (; first != option; first++) {
+		if (shares_bytes(first, option))
+			return first;
+	}
+	return NULL;
+}
+
 /* A default that the file could not say is found now, not by whoever leaves the option out. */
 static int
 check_default(const struct option *row, struct errmsg *err)
@@ -133,6 +152,8 @@ add_rows(struct option *rows, size_t count, const struct cp_handler *handler, si
 
 		if (fault == NULL && stands_before(group, count, option->name))
 			fault = "there is one of that name already";
+		if (fault == NULL && find_overlapped(handler->options, option) != NULL)
+			fault = "its field overlaps that of an option before it";
 		if (fault != NULL) {
 			errmsg_set(err, "%s", fault);
 		} else {
@@ -171,6 +192,11 @@ module_options_make(const struct option *base, const struct cp_handler *handler,
 	size_t base_count = 0;
 	int rc;
 
+	if (handler->settings_size > SETTINGS_MAX_BYTES) {
+		errmsg_set(err, "its settings_size is %zu bytes, more than %u", handler->settings_size,
+			SETTINGS_MAX_BYTES);
+		return -EINVAL;
+	}
 	if (count > ROWS_MAX) {
 		errmsg_set(err, "its table of options does not end with CP_OPT_END");
 		return -EINVAL;

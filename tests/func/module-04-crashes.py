@@ -171,6 +171,14 @@ def test_a_constructor_is_named():
         expect_match(r"\(crash_at_load\+0x", log, "a frame")
 
 
+def test_a_crash_while_its_tables_are_read_names_the_module():
+    skip_with_sanitizers()
+    with Crashing(listeners=listener(path=os.path.join(MODULES, "crash-at-table.so")), wait_ready=False) as daemon:
+        status, log = daemon.end()
+        expect_equal(status, -signal.SIGSEGV, "how it ended")
+        expect_match(r"ended by SIGSEGV at address 0x10: module '\S+/crash-at-table.so', during the start", log, "line")
+
+
 def test_a_signal_from_outside_is_told_from_a_fault():
     skip_with_sanitizers()
     with Crashing(listeners=listener()) as daemon:

@@ -233,4 +233,7 @@ const struct cp_handler connpoold_handler = {
 	.release = release,
 	.worker_start = worker_start,
 	.worker_end = worker_end,
+#ifdef CRASH_AT_TABLE
+	.counters = (const char *const *)16,
+#endif
 };

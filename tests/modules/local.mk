@@ -15,6 +15,7 @@ TEST_MODULES = \
 	tests/modules/broken-worker.so \
 	tests/modules/crash.so \
 	tests/modules/crash-at-load.so \
+	tests/modules/crash-at-table.so \
 	tests/modules/crash-unprobed.so \
 	tests/modules/example.so \
 	tests/modules/kept-one.so \
@@ -50,6 +51,8 @@ tests/modules/crash.so: tests/modules/crash.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -UNDEBUG -o $@ $(top_srcdir)/tests/modules/crash.c
 tests/modules/crash-at-load.so: tests/modules/crash.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -DCRASH_AT_LOAD -o $@ $(top_srcdir)/tests/modules/crash.c
+tests/modules/crash-at-table.so: tests/modules/crash.c $(HANDLER_H)
+	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -DCRASH_AT_TABLE -o $@ $(top_srcdir)/tests/modules/crash.c
 tests/modules/crash-unprobed.so: tests/modules/crash.c $(HANDLER_H)
 	$(AM_V_CC)$(BUILD_MODULE) -O0 -g -fno-stack-clash-protection -o $@ $(top_srcdir)/tests/modules/crash.c
 tests/modules/broken-abi.so: tests/modules/broken.c $(HANDLER_H)

@@ -158,6 +158,29 @@ START_TEST(defaults_that_can_not_be_are_found)
 }
 END_TEST
 
+START_TEST(fields_that_overlap_are_refused)
+{
+	struct cp_option options[] = {good[1], good[2], CP_OPT_END};
+	struct option_group group;
+	struct errmsg err = {""};
+
+	options[1].offset = options[0].offset + sizeof(uint64_t) - 1;
+	ck_assert_int_eq(make(options, &group, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "its option \"greeting\": its field overlaps that of an option before it");
+}
+END_TEST
+
+START_TEST(a_settings_size_beyond_reason_is_refused)
+{
+	const struct cp_handler handler = {.options = NULL, .settings_size = (size_t)-8};
+	struct option_group group = {0};
+	struct errmsg err = {""};
+
+	ck_assert_int_eq(module_options_make(base, &handler, 16, &group, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "its settings_size is "));
+}
+END_TEST
+
 START_TEST(a_table_without_an_end_is_refused)
 {
 	static struct cp_option options[300];
@@ -201,6 +224,8 @@ main(void)
 	tc = fixture_case(suite, "faults");
 	tcase_add_test(tc, faults_are_named);
 	tcase_add_test(tc, defaults_that_can_not_be_are_found);
+	tcase_add_test(tc, fields_that_overlap_are_refused);
+	tcase_add_test(tc, a_settings_size_beyond_reason_is_refused);
 	tcase_add_test(tc, a_table_without_an_end_is_refused);
 	return fixture_run(suite);
 }
