@@ -13,7 +13,7 @@
  * All of them are for the fiber that serve() runs on and for its own connection. But cp_wake() may be called anywhere,
  * and what stands under "about the connection" also in cp_blocking()'s and cp_at_end()'s fn. A call that is made
  * anywhere else, or for a connection that is over, ends the process: with one line that names the call, the listener,
- * the service and the connection. A bad argument is -1 with EINVAL.
+ * the service and the connection. A bad argument is -1 with EINVAL; so is NULL for what a call reads or writes.
  */
 #ifndef CONNPOOLD_HANDLER_H
 #define CONNPOOLD_HANDLER_H
@@ -301,7 +301,10 @@ int cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg);
  */
 int cp_relay(struct cp_conn *conn, int fd, size_t limit, unsigned half_closed_ms);
 
-/* Calls fn(arg) when the connection is over, on its worker, not on a fiber. Once a connection. */
+/*
+ * Calls fn(arg) when the connection is over, on its worker, not on a fiber: of the calls it may make those "about the
+ * connection" alone, and cp_local() may have no address by then. Once a connection.
+ */
 void cp_at_end(struct cp_conn *conn, void (*fn)(void *arg), void *arg);
 /* SERVER= of the connection's record: whom it was passed on to. name must stay valid until it is over (cp_at_end). */
 void cp_set_server(struct cp_conn *conn, const char *name);

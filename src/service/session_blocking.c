@@ -51,6 +51,10 @@ cp_blocking(struct cp_conn *conn, void (*fn)(void *arg), void *arg)
 	};
 	int rc;
 
+	if (fn == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (session_take_turn(session) < 0)
 		return -1;
 	call.job.caller = running;

@@ -82,7 +82,7 @@ cp_read_line(struct cp_conn *conn, char *buf, size_t size)
 	size_t glance = LINE_GLANCE_BYTES;
 	size_t got = 0;
 
-	if (size < 2) {
+	if (size < 2 || buf == NULL) {
 		errno = EINVAL;
 		return -1;
 	}

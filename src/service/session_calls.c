@@ -114,7 +114,7 @@ cp_connect(struct cp_conn *conn, const char *address, int timeout_ms)
 {
 	struct session *session = session_of_fiber(conn, __func__);
 	struct target target;
-	int rc = timeout_ms < -1 ? -EINVAL : fill_target(&target, address);
+	int rc = timeout_ms < -1 || address == NULL ? -EINVAL : fill_target(&target, address);
 	int fd;
 
 	if (rc < 0)
@@ -145,7 +145,7 @@ log_text(const struct session *session, enum log_level level, const char *fmt, v
 
 	if (!log_is_enabled(level))
 		return;
-	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
+	if (fmt == NULL || vsnprintf(text, sizeof(text), fmt, args) < 0)
 		text[0] = '\0';
 	log_record_init(&record, level, LOG_EVENT_NONE, "listener '%s': connection %llu: %s", route->listener->name,
 		(unsigned long long)session->conn.from.id, text);

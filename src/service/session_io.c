@@ -109,7 +109,7 @@ cp_recv(struct cp_conn *conn, void *buf, size_t size)
 	bool is_rest;
 	ssize_t n;
 
-	if (size == 0) {
+	if (size == 0 || buf == NULL) {
 		errno = EINVAL;
 		return -1;
 	}
@@ -129,6 +129,10 @@ cp_send(struct cp_conn *conn, const void *buf, size_t size)
 	struct session *session = session_of_fiber(conn, __func__);
 	size_t sent = 0;
 
+	if (buf == NULL && size > 0) {
+		errno = EINVAL;
+		return -1;
+	}
 	while (sent < size) {
 		ssize_t n;
 
@@ -159,6 +163,10 @@ cp_printf(struct cp_conn *conn, const char *fmt, ...)
 	int length;
 
 	(void)session_of_fiber(conn, __func__);
+	if (fmt == NULL) {
+		errno = EINVAL;
+		return -1;
+	}
 	va_start(args, fmt);
 	length = vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);

@@ -181,6 +181,32 @@ set_wrongly(struct cp_conn *conn)
 	return CP_DONE;
 }
 
+/* By a variable, so that no compiler sees what it is. */
+static void *volatile nothing;
+
+static int
+pass_nothing(struct cp_conn *conn)
+{
+	note(cp_recv(conn, nothing, 1));
+	note(cp_recv_exactly(conn, nothing, 1));
+	note(cp_read_line(conn, nothing, 10));
+	note(cp_send(conn, nothing, 1));
+	note(cp_connect(conn, nothing, 10));
+	note(cp_blocking(conn, NULL, NULL));
+	return CP_DONE;
+}
+
+static const struct cp_handler passes_nothing = {.abi = CP_HANDLER_ABI, .name = "null", .serve = pass_nothing};
+
+START_TEST(null_is_refused)
+{
+	served_open(&served, &passes_nothing, "");
+	for (unsigned i = 0; i < 6; i++)
+		expect_note(i, -1, EINVAL);
+	served_close_and_finish(&served);
+}
+END_TEST
+
 static const struct cp_handler sets_wrongly = {.abi = CP_HANDLER_ABI, .name = "wrong", .serve = set_wrongly};
 
 START_TEST(what_is_no_timeout_is_refused)
@@ -521,6 +547,7 @@ main(void)
 	tcase_add_test(tc, a_send_time_of_its_own_holds);
 	tcase_add_test(tc, a_timeout_of_0_is_the_listener_s_again);
 	tcase_add_test(tc, what_is_no_timeout_is_refused);
+	tcase_add_test(tc, null_is_refused);
 	tcase_add_test(tc, a_relay_keeps_the_time_that_was_set);
 	tc = calls_case(suite, "cp_connect");
 	tcase_add_loop_test(tc, connects_to_a_number_and_a_port, 0, 2);
