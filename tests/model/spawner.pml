@@ -8,9 +8,11 @@
  * MUTANT: -DNEWEST_TABLE_ALONE the next spawner knows the config loaded last, and none that is still in use
  * MUTANT: -DTRUSTS_LATE_ANSWERS an answer to another question than the last one is taken for the last one's
  *
+ * MUTANT: -DDROPS_WHAT_A_LOAD_HOLDS a daemon that drops what it was not told of has a load's table forgotten
+ *
  * One thread of the daemon, with at most one program at a time, which ends when it is told to, and never else. The
  * spawner dies up to twice, at any moment; the daemon reloads up to three times, and gives up waiting for the keeper
- * once, at any moment. Load n makes table n.
+ * once, at any moment; once it drops a table that it was not told of. Load n makes table n.
  *
  *   the asserts  a program that is named is known to whichever spawner is asked; each start has one outcome
  *   the ltl      each start has an outcome: a running program can be signalled, or is told to be lost; each reload ends
@@ -37,7 +39,7 @@ bool deaf;        /* CLOSES_AT_RELOAD */
 bool is_running;
 
 /* ---- the keeper ---- */
-byte loads[TABLES];
+byte told[TABLES]; /* the daemon was, and may drop it */
 bool sent[TABLES];
 bool known[TABLES];
 byte loading;    /* the number; 0: none */
@@ -133,17 +135,34 @@ end:	do
 	od
 }
 
-inline give_back(t)
+/* Its own reference is that of the load under way. */
+#define NEEDS(t) (told[t] > 0 || (is_handing && loading == t))
+
+inline forget_unless_needed(t)
 {
-	loads[t]--;
 	if
-	:: loads[t] == 0 && alive && (sent[t] || known[t]) -> control!FORGET, t
+	:: !NEEDS(t) && alive && (sent[t] || known[t]) -> control!FORGET, t
 	:: else
+	fi
+}
+
+inline drop(t)
+{
+	if
+	:: told[t] > 0 -> told[t]--; forget_unless_needed(t)
+	:: else ->
+#ifdef DROPS_WHAT_A_LOAD_HOLDS
+		known[t] = false;
+		control!FORGET, t
+#else
+		skip
+#endif
 	fi
 }
 
 active proctype keeper()
 {
+	bool was_lied_to;
 	byte t;
 	byte i;
 
@@ -153,34 +172,37 @@ end:	do
 		if
 		:: to_keeper?LOAD, t ->
 			if
-			:: loading != 0 && is_handing -> give_back(loading)
+			:: loading != 0 && is_handing -> is_handing = false; forget_unless_needed(loading)
 			:: else
 			fi;
 			loading = t;
 			is_handing = false
-		:: to_keeper?DROP, t -> give_back(t)
+		:: to_keeper?DROP, t -> drop(t)
 		fi
 	}
-	:: atomic { loading != 0 && !is_handing -> loads[loading]++; is_handing = true }
+	:: atomic { loading != 0 && !is_handing -> is_handing = true }
+	/* A DROP that the daemon has no right to: of what it is about to be told. */
+	:: atomic { loading != 0 && is_handing && alive && sent[loading] && !was_lied_to -> was_lied_to = true; drop(loading) }
 	:: atomic {
 		loading != 0 && is_handing && alive && !sent[loading] && !known[loading] ->
 		control!TABLE, loading;
 		sent[loading] = true
 	}
 	:: atomic { nempty(control_answers) -> control_answers?t; known[t] = true }
-	:: atomic { loading != 0 && is_handing && known[loading] -> to_daemon!loading; loading = 0; is_handing = false }
+	:: atomic { loading != 0 && is_handing && known[loading] ->
+		to_daemon!loading; told[loading]++; loading = 0; is_handing = false }
 	:: atomic {
-		!alive && !forgotten && (loads[1] + loads[2] + loads[3] > 0) ->
+		!alive && !forgotten && (NEEDS(1) || NEEDS(2) || NEEDS(3)) ->
 		alive = true;
 		i = 1;
 		do
 		:: i < TABLES ->
 #ifdef NEWEST_TABLE_ALONE
-			knows[i] = loads[i] > 0 && (i == TABLES - 1 || loads[i + 1] == 0);
+			knows[i] = NEEDS(i) && (i == TABLES - 1 || !NEEDS(i + 1));
 #else
-			knows[i] = loads[i] > 0;
+			knows[i] = NEEDS(i);
 #endif
-			known[i] = loads[i] > 0;
+			known[i] = NEEDS(i);
 			i++
 		:: else -> break
 		od;
