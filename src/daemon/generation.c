@@ -501,6 +501,8 @@ static void
 begin_accepting(struct generation *generation)
 {
 	struct daemon *daemon = generation->daemon;
+	struct list *link;
+	struct list *following;
 
 	for (size_t i = 0; i < generation->conf->listener_count; i++) {
 		struct planned_listener *planned = &generation->listeners[i];
@@ -512,11 +514,14 @@ begin_accepting(struct generation *generation)
 				lending_renew(sock);
 			else
 				lending_take_back(sock);
-			acceptor_begin(&daemon->acceptor, sock);
 			if (planned->sockets[k].is_new)
 				log_listening(sock->listener, sock);
 		}
 	}
+	/* Orphans are not in the plan, but have new routes too. */
+	LIST_FOREACH (&daemon->acceptor.sockets, link, following)
+		acceptor_begin(
+			&daemon->acceptor, CP_CONTAINER_OF(link, struct listen_socket, acceptor_link));
 }
 
 void

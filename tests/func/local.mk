@@ -21,6 +21,7 @@ FUNC_TESTS = \
 	tests/func/exec-01-programs.py \
 	tests/func/exec-02-faults.py \
 	tests/func/exec-03-limits-users.py tests/func/reg-8-programs.py tests/func/reg-8-users.py \
+	tests/func/reg-8-orphan-pool.py \
 	tests/func/exec-04-reload.py tests/func/exec-05-wait.py \
 	tests/func/reg-8-shared-descriptors.py \
 	tests/func/reg-8-unix-clients.py \
