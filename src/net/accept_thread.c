@@ -4,7 +4,8 @@
  *
  * Thread and owner have one reference each: one that waits for good holds its own descriptor and this structure,
  * nothing else, and nobody waits for it. Requests go by a semaphore, results by loop_post(), each as it comes: the call
- * after a successful one may be the one that waits.
+ * after a successful one may be the one that waits. Whether a client came before or after accept_thread_recall() is
+ * decided under the lock, so that none is taken that nobody will come for.
  */
 #include "config.h"
 
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/fdutil.h"
 #include "base/lock.h"
 #include "base/mem.h"
@@ -34,6 +37,7 @@ struct taken {
 	int fd;
 	socklen_t length;
 	struct sockaddr_storage sa;
+	uint64_t accepted_ns;
 };
 
 struct accept_thread {
@@ -42,7 +46,7 @@ struct accept_thread {
 	unsigned number;
 	int fd; /* owned; shares the description with the acceptor's */
 	sem_t request;
-	struct loop *loop; /* borrowed until is_stopped */
+	struct loop *loop; /* borrowed until is_recalled */
 	struct task done;
 	void (*on_taken)(void *arg); /* main thread, as is arg */
 	void *arg;
@@ -56,8 +60,8 @@ struct accept_thread {
 	int error;               /* what ended the batch; 0: there are as many as wanted */
 	struct taken items[ACCEPT_THREAD_MAX];
 
-	struct cp_lock lock; /* LOCK_ACCEPT; guards is_stopped, and that nothing is posted after it */
-	bool is_stopped;
+	struct cp_lock lock; /* LOCK_ACCEPT; guards is_recalled, and that nothing is taken or posted after it */
+	bool is_recalled;
 };
 
 static void
@@ -91,48 +95,69 @@ reset_options(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
 }
 
-/* Under the lock: after accept_thread_stop() there may be no loop. */
-static void
-post(struct accept_thread *thread)
+static bool
+is_recalled(struct accept_thread *thread)
 {
+	bool recalled;
+
 	lock_acquire(&thread->lock);
-	if (!thread->is_stopped)
-		loop_post(thread->loop, &thread->done);
+	recalled = thread->is_recalled;
 	lock_release(&thread->lock);
+	return recalled;
+}
+
+/* There are so many items now. False: too late, nobody asks for them any more. */
+static bool
+publish(struct accept_thread *thread, unsigned count)
+{
+	bool recalled;
+
+	lock_acquire(&thread->lock);
+	recalled = thread->is_recalled;
+	if (!recalled) {
+		atomic_store(&thread->count, count);
+		/* Under the lock: after accept_thread_stop() there may be no loop. */
+		loop_post(thread->loop, &thread->done);
+	}
+	lock_release(&thread->lock);
+	return !recalled;
+}
+
+/* The next of the backlog. 0 or -errno; -EAGAIN: there is none. */
+static int
+take_one(struct accept_thread *thread, struct taken *taken)
+{
+	struct pollfd waiting = {.fd = thread->fd, .events = POLLIN};
+	int non_blocking = 1;
+	int rc = poll(&waiting, 1, 0);
+
+	if (rc <= 0)
+		return rc < 0 ? -errno : -EAGAIN;
+	/* Against those who clear it, and mean no harm: programs want it otherwise. */
+	(void)ioctl(thread->fd, FIONBIO, &non_blocking);
+	taken->length = sizeof(taken->sa);
+	taken->fd = accept4(thread->fd, (struct sockaddr *)&taken->sa, &taken->length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (taken->fd < 0)
+		return -errno;
+	taken->accepted_ns = clock_now_ns();
+	reset_options(taken->fd);
+	return 0;
 }
 
 static void
 take_batch(struct accept_thread *thread)
 {
-	int non_blocking = 1;
-
-	/* Against those who do it once, and mean no harm: programs want it otherwise. */
-	(void)ioctl(thread->fd, FIONBIO, &non_blocking);
-	for (unsigned count = 0; count < thread->wanted; count++) {
+	for (unsigned count = 0; count < thread->wanted && !is_recalled(thread); count++) {
 		struct taken *taken = &thread->items[count];
+		int rc = take_one(thread, taken);
 
-		taken->length = sizeof(taken->sa);
-		taken->fd = accept4(
-			thread->fd, (struct sockaddr *)&taken->sa, &taken->length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (taken->fd < 0) {
-			thread->error = errno;
+		if (rc < 0) {
+			thread->error = -rc;
 			return;
 		}
-		reset_options(taken->fd);
-		atomic_store(&thread->count, count + 1);
-		post(thread);
+		if (!publish(thread, count + 1))
+			fd_close(&taken->fd);
 	}
-}
-
-static bool
-is_stopped(struct accept_thread *thread)
-{
-	bool stopped;
-
-	lock_acquire(&thread->lock);
-	stopped = thread->is_stopped;
-	lock_release(&thread->lock);
-	return stopped;
 }
 
 static void *
@@ -146,11 +171,12 @@ accept_main(void *arg)
 	for (;;) {
 		while (sem_wait(&thread->request) < 0)
 			continue;
-		if (is_stopped(thread))
+		if (is_recalled(thread))
 			break;
 		take_batch(thread);
 		atomic_store(&thread->is_complete, true);
-		post(thread);
+		if (!publish(thread, atomic_load(&thread->count)))
+			break;
 	}
 	unref(thread);
 	return NULL;
@@ -221,6 +247,16 @@ accept_thread_start(int fd, unsigned number, struct loop *loop, void (*on_taken)
 }
 
 void
+accept_thread_recall(struct accept_thread *thread)
+{
+	CP_CHECK_MAGIC(thread, ACCEPT_THREAD_MAGIC);
+	lock_acquire(&thread->lock);
+	thread->is_recalled = true;
+	lock_release(&thread->lock);
+	loop_unpost(thread->loop, &thread->done);
+}
+
+void
 accept_thread_stop(struct accept_thread **holder)
 {
 	struct accept_thread *thread = *holder;
@@ -228,11 +264,7 @@ accept_thread_stop(struct accept_thread **holder)
 	*holder = NULL;
 	if (thread == NULL)
 		return;
-	CP_CHECK_MAGIC(thread, ACCEPT_THREAD_MAGIC);
-	lock_acquire(&thread->lock);
-	thread->is_stopped = true;
-	lock_release(&thread->lock);
-	loop_unpost(thread->loop, &thread->done);
+	accept_thread_recall(thread);
 	CP_ASSERT(sem_post(&thread->request) == 0);
 	unref(thread);
 }
@@ -263,7 +295,8 @@ accept_thread_has_more(const struct accept_thread *thread)
 }
 
 int
-accept_thread_next(struct accept_thread *thread, struct sockaddr_storage *ret_sa, socklen_t *ret_length)
+accept_thread_next(struct accept_thread *thread, struct sockaddr_storage *ret_sa, socklen_t *ret_length,
+	uint64_t *ret_accepted_ns)
 {
 	struct taken *taken;
 	int error;
@@ -273,6 +306,7 @@ accept_thread_next(struct accept_thread *thread, struct sockaddr_storage *ret_sa
 		taken = &thread->items[thread->next++];
 		*ret_sa = taken->sa;
 		*ret_length = taken->length;
+		*ret_accepted_ns = taken->accepted_ns;
 		return fd_take(&taken->fd);
 	}
 	if (thread->is_asked)

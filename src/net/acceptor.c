@@ -108,6 +108,7 @@ static void
 wait_for_room(struct acceptor *acceptor, struct listen_socket *socket)
 {
 	list_push_back(&acceptor->waiting, &socket->waiting_link);
+	socket->waits_for = pool_of(socket);
 	update_polled(acceptor, socket);
 	if (!acceptor->sink->await_room(socket->listener->route))
 		atomic_store(&acceptor->room_signalled, true);
@@ -121,7 +122,7 @@ must_queue_up(const struct acceptor *acceptor, const struct listen_socket *socke
 	struct list *following;
 
 	LIST_FOREACH (&acceptor->waiting, link, following) {
-		if (pool_of(CP_CONTAINER_OF(link, struct listen_socket, waiting_link)) == pool_of(socket))
+		if (CP_CONTAINER_OF(link, struct listen_socket, waiting_link)->waits_for == pool_of(socket))
 			return true;
 	}
 	return false;
@@ -375,30 +376,29 @@ is_error_of_shortage(int error)
 
 /* The next descriptor of the backlog, or of what the socket's thread took off it. -errno; -EINPROGRESS: ask it. */
 static int
-next_of(struct listen_socket *socket, struct sockaddr_storage *ret_sa, socklen_t *ret_length)
+next_of(struct listen_socket *socket, struct sockaddr_storage *ret_sa, socklen_t *ret_length, uint64_t *accepted_ns)
 {
 	int fd;
 
 	if (socket->thread != NULL)
-		return accept_thread_next(socket->thread, ret_sa, ret_length);
+		return accept_thread_next(socket->thread, ret_sa, ret_length, accepted_ns);
 	fd = accept4(socket->fd, (struct sockaddr *)ret_sa, ret_length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
 /*
- * Takes one off the backlog. 0; -EAGAIN: there is none; -EINPROGRESS: that is for the socket's thread; -ECANCELED: the
- * socket is paused now.
+ * Takes one off the backlog, for this route. 0; -EAGAIN: there is none; -EINPROGRESS: that is for the socket's thread;
+ * -ECANCELED: the socket is paused now.
  */
 static int
-accept_one(struct acceptor *acceptor, struct listen_socket *socket)
+accept_one(struct acceptor *acceptor, struct listen_socket *socket, struct route *route)
 {
-	struct route *route = socket->listener->route;
 	struct accepted accepted = {.accepted_ns = acceptor->loop->now_ns};
 	struct sockaddr_storage sa;
 	socklen_t length = sizeof(sa);
 	enum conn_end refusal;
 
-	accepted.fd = next_of(socket, &sa, &length);
+	accepted.fd = next_of(socket, &sa, &length, &accepted.accepted_ns);
 	if (accepted.fd < 0) {
 		int error = -accepted.fd;
 
@@ -441,6 +441,15 @@ learn_batch(struct listen_socket *socket, unsigned taken, bool was_last)
 	}
 }
 
+/* Nothing of what its thread was asked for is left: the config of that time may go. */
+static void
+forget_route(struct listen_socket *socket)
+{
+	if (socket->thread != NULL && !accept_thread_is_asked(socket->thread) &&
+		!accept_thread_has_more(socket->thread))
+		route_unref(&socket->asked_for);
+}
+
 /*
  * A batch of max at most. 0: so many were taken; -EAGAIN: the backlog is empty; -EINPROGRESS: the socket's thread has
  * no more; -ENOSPC: no room is left; -ECANCELED: the socket is paused.
@@ -457,11 +466,12 @@ take_batch(struct acceptor *acceptor, struct listen_socket *socket, unsigned max
 			rc = -ENOSPC;
 			break;
 		}
-		rc = accept_one(acceptor, socket);
+		rc = accept_one(acceptor, socket, route);
 		if (rc == 0)
 			++*ret_taken;
 	}
 	acceptor->sink->flush(route, *ret_taken);
+	forget_route(socket);
 	return rc;
 }
 
@@ -469,31 +479,51 @@ take_batch(struct acceptor *acceptor, struct listen_socket *socket, unsigned max
 static void
 ask_thread(struct acceptor *acceptor, struct listen_socket *socket, unsigned wanted)
 {
+	route_unref(&socket->asked_for);
+	socket->asked_for = route_ref(socket->listener->route);
 	accept_thread_ask(socket->thread, wanted);
 	update_polled(acceptor, socket);
 }
 
-/* Its thread has taken some while the config changed: a program accepts here now, and is not for these. */
+/* The next one that its thread has taken, and nobody will serve. */
 static void
-drop_taken(struct acceptor *acceptor, struct listen_socket *socket)
+reject_next(struct acceptor *acceptor, struct listen_socket *socket)
 {
-	struct route *route = socket->listener->route;
+	struct route *route = socket->asked_for;
+	struct accepted accepted = {.route = route};
 	struct sockaddr_storage sa;
 	socklen_t length;
-	int fd;
+
+	accepted.fd = accept_thread_next(socket->thread, &sa, &length, &accepted.accepted_ns);
+	if (accepted.fd < 0)
+		return;
+	accepted.id = ++acceptor->last_id;
+	(void)route_ref(route);
+	atomic_fetch_add_explicit(&route->listener->counters.accepted, 1, memory_order_relaxed);
+	accepted_reject(&accepted, CONN_END_QUEUE_DRAIN);
+	(void)refusals_log(route->listener, acceptor->loop->now_ns);
+}
+
+/*
+ * Its thread has taken some while the config changed: a program accepts here now, and is not for these. The pool of the
+ * route that they are for is known to be there still if it is that of the new route too.
+ */
+static void
+serve_old_route(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	struct route *route = socket->asked_for;
+	unsigned taken = 0;
 
 	while (accept_thread_has_more(socket->thread)) {
-		struct accepted accepted = {.route = route, .accepted_ns = acceptor->loop->now_ns};
-
-		fd = accept_thread_next(socket->thread, &sa, &length);
-		if (fd < 0)
-			continue;
-		accepted.fd = fd;
-		accepted.id = ++acceptor->last_id;
-		(void)route_ref(route);
-		atomic_fetch_add_explicit(&route->listener->counters.accepted, 1, memory_order_relaxed);
-		accepted_reject(&accepted, CONN_END_QUEUE_DRAIN);
+		if (route->pool != pool_of(socket) || acceptor->sink->room(route) == 0)
+			reject_next(acceptor, socket);
+		else if (accept_one(acceptor, socket, route) == 0)
+			taken++;
 	}
+	if (taken > 0)
+		acceptor->sink->flush(route, taken);
+	forget_route(socket);
+	update_polled(acceptor, socket);
 }
 
 /* What a socket that is polled has for us, by itself or by its thread. */
@@ -531,11 +561,23 @@ acceptor_on_taken(void *arg)
 		return;
 	loop_update_now(acceptor->loop);
 	if (socket->listener->route->lends_socket) {
-		drop_taken(acceptor, socket);
-		update_polled(acceptor, socket);
+		serve_old_route(acceptor, socket);
 		return;
 	}
 	serve_polled(acceptor, socket);
+}
+
+/* Its thread takes no more than there is room for now: the rest stays in the backlog, where nobody closes it. */
+static void
+ask_for_batch(struct acceptor *acceptor, struct listen_socket *socket)
+{
+	unsigned wanted = socket->expect < ASK_AT_LEAST ? ASK_AT_LEAST : socket->expect;
+	unsigned room = acceptor->sink->room(socket->listener->route);
+
+	if (room == 0)
+		wait_for_room(acceptor, socket);
+	else
+		ask_thread(acceptor, socket, room < wanted ? room : wanted);
 }
 
 /* A socket's backlog has something: takes a batch of it [main]. */
@@ -561,7 +603,7 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 		return;
 	}
 	if (socket->thread != NULL && !must_queue_up(acceptor, socket))
-		ask_thread(acceptor, socket, socket->expect < ASK_AT_LEAST ? ASK_AT_LEAST : socket->expect);
+		ask_for_batch(acceptor, socket);
 	else
 		serve_polled(acceptor, socket);
 }
@@ -572,14 +614,18 @@ acceptor_on_ready(struct loop *loop, struct watch *watch, uint32_t events)
 static unsigned
 pop_line(struct list *waiting, struct list *ret_line)
 {
-	const struct pool *pool = pool_of(CP_CONTAINER_OF(waiting->next, struct listen_socket, waiting_link));
+	const struct pool *pool = CP_CONTAINER_OF(waiting->next, struct listen_socket, waiting_link)->waits_for;
 	struct list *link;
 	struct list *following;
 	unsigned count = 0;
 
 	list_init(ret_line);
 	LIST_FOREACH (waiting, link, following) {
-		if (pool_of(CP_CONTAINER_OF(link, struct listen_socket, waiting_link)) != pool)
+		const struct listen_socket *socket = CP_CONTAINER_OF(link, struct listen_socket, waiting_link);
+
+		/* Another pool would not know that it waits. */
+		CP_ASSERT(socket->waits_for == pool_of(socket));
+		if (socket->waits_for != pool)
 			continue;
 		list_remove(link);
 		list_push_back(ret_line, link);
@@ -727,6 +773,7 @@ acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket)
 	CP_ASSERT(socket->listener != NULL && socket->listener->route != NULL);
 	/* Its pool may be another one now: where it has to wait again, its next event says so. */
 	list_remove(&socket->waiting_link);
+	socket->has_turn = false;
 	if (socket->thread != NULL && accept_thread_has_more(socket->thread) && !socket->is_lent)
 		acceptor_on_taken(socket);
 	else
@@ -750,7 +797,13 @@ acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket)
 	list_remove(&socket->waiting_link);
 	timer_clear(&acceptor->loop->wheel, &socket->pause);
 	timer_clear(&acceptor->loop->wheel, &socket->fault_clear);
+	if (socket->thread != NULL) {
+		accept_thread_recall(socket->thread);
+		while (accept_thread_has_more(socket->thread))
+			reject_next(acceptor, socket);
+	}
 	accept_thread_stop(&socket->thread);
+	route_unref(&socket->asked_for);
 	loop_remove(acceptor->loop, &socket->watch, socket->fd);
 	socket->polled = false;
 }

@@ -13,7 +13,12 @@
  *
  * One that others hold too is not accepted from here, but by its own thread:
  *
- *   POLLED --(a client waits)--> asked --(connections, or an error, have come)--> POLLED; or waiting with the rest
+ *   POLLED --(a client waits; for as many as there is room)--> asked --(some, or an error, have come)--> POLLED
+ *                                                                \--(its room went to others)--> waiting with the rest
+ *
+ * What the thread took goes to the route of that moment, if it accepts and as there is room; where a program accepts
+ * now, to the route that it was asked for. What has no place there, and what is left when the socket is taken out, is
+ * accepted and rejected as that which a stop finds in the queue.
  *
  * A socket whose route lends it is not accepted from at all:
  *
@@ -23,6 +28,7 @@
  * (acceptor_signal_room; pool/queue.h has the protocol under ROOM) the room is shared among the line's sockets, the
  * first one first; one that had a share goes to the end, one whose backlog turns out to be empty is polled again. While
  * any socket of a pool waits, no other one takes room out of turn: it joins the line when its event comes. For
+ * A change of its pool leaves the line: acceptor_begin() has every socket look again after a reload. For
  * each socket that waits one of these holds: its pool was asked for an announcement after it had no room for a batch;
  * room_signalled is set; all sockets pause, and the end of that sets room_signalled.
  *
@@ -97,11 +103,14 @@ CP_MUST_CHECK int acceptor_add(struct acceptor *acceptor, struct listen_socket *
  * (accept_thread.h). Before a reload is committed. 0, also if it has one already, or -errno.
  */
 CP_MUST_CHECK int acceptor_share(struct acceptor *acceptor, struct listen_socket *socket);
-/* Begins to take its connections: socket->listener and its route are set. */
+/*
+ * Begins to take its connections: socket->listener and its route are set. After a reload it is called for every socket
+ * that is watched, as each one's pool may be another one.
+ */
 void acceptor_begin(struct acceptor *acceptor, struct listen_socket *socket);
 /* One that was lent is polled again. */
 void acceptor_take_back(struct acceptor *acceptor, struct listen_socket *socket);
-/* Takes it out; one not added is accepted. */
+/* Takes it out, and rejects what its thread has taken; one not added is accepted. */
 void acceptor_remove(struct acceptor *acceptor, struct listen_socket *socket);
 
 /* Any thread: a pool that had none has room again. */

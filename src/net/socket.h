@@ -24,6 +24,8 @@ struct conf_listener;
 struct errmsg;
 struct lease;
 struct listener;
+struct pool;
+struct route;
 struct systemd_sockets;
 
 #define LISTEN_SOCKET_MAGIC 0x6c736f63
@@ -38,8 +40,10 @@ struct listen_socket {
 	unsigned expect;           /* connections the next batch probably has */
 	unsigned full_batches;     /* in a row that were as large as expected */
 	struct accept_thread *thread; /* owned; accepts in the acceptor's place. NULL: nobody else holds the socket */
+	struct route *asked_for;   /* one reference while its thread was asked, or holds some; else NULL */
 	bool has_turn;             /* its thread was asked for its share of room: that is not to be waited for again */
 	struct list waiting_link;  /* waits for room: in the acceptor's list */
+	const struct pool *waits_for; /* while it waits: the pool that it asked; compared only */
 	struct timer pause;        /* set: it failed, and is not polled meanwhile */
 	struct timer fault_clear;  /* set: its faults are over if there is none until then */
 	uint64_t pause_ms;

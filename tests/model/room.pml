@@ -5,6 +5,7 @@
  * The protocol is src/pool/queue.h, ROOM, and src/net/acceptor.h, WAITING. Two listening sockets share one queue; one
  * worker, the expiry of queue_timeout and a reload take entries out or raise the limit. A backlog holds one client,
  * and is filled again at any time. What is one atomic step here is one instruction on an atomic, or under the lock.
+ * A socket whose pool changes leaves the line before it looks at the other pool; that is not modelled.
  *
  * Holds: the queue is never longer than its limit; a client in a backlog is accepted in the end, whatever the other
  * listener's clients do, unless the queue stays full for ever.

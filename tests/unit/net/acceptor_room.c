@@ -22,6 +22,7 @@
 #include "base/fdutil.h"
 #include "conf/conf.h"
 #include "engine/loop.h"
+#include "net/accept_thread.h"
 #include "net/acceptor.h"
 #include "net/route.h"
 #include "net/socket.h"
@@ -254,6 +255,111 @@ START_TEST(a_signal_of_room_during_a_pause_is_not_lost)
 }
 END_TEST
 
+/* ---- a socket that others hold too ---------------------------------------------------------- */
+
+static void
+begin_shared(void)
+{
+	begin("", "");
+	ck_assert_int_eq(acceptor_share(&acceptor, listening), 0);
+}
+
+/* Those in the backlog, whom nobody has taken. */
+static unsigned
+count_backlog(void)
+{
+	unsigned count = 0;
+	int fd;
+
+	while ((fd = accept4(listening->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		fd_close(&fd);
+		count++;
+	}
+	return count;
+}
+
+static bool
+has_come_back(void *arg)
+{
+	(void)arg;
+	return awaited && !accept_thread_is_asked(listening->thread);
+}
+
+START_TEST(a_shared_socket_takes_no_more_than_there_is_room_for)
+{
+	begin_shared();
+	room_left = 2;
+	dial_many(5);
+	turn_until_taken(2);
+	fixture_turn_until(&loop, has_come_back, NULL);
+	turn_some();
+	ck_assert(awaited);
+	ck_assert_uint_eq(count_backlog(), 3);
+}
+END_TEST
+
+START_TEST(a_shared_socket_takes_nobody_without_room)
+{
+	begin_shared();
+	room = false;
+	dial_many(3);
+	while (listening->polled)
+		fixture_turn(&loop);
+	ck_assert(awaited && !accept_thread_is_asked(listening->thread));
+	ck_assert_uint_eq(count_backlog(), 3);
+}
+END_TEST
+
+/* They are taken, and others had the room meanwhile. */
+static void
+take_without_room(unsigned count)
+{
+	begin_shared();
+	room_left = count;
+	looks_left = 1;
+	dial_many(count);
+	fixture_turn_until(&loop, has_come_back, NULL);
+	looks_left = UINT_MAX;
+	ck_assert_uint_eq(taken_count, 0);
+}
+
+START_TEST(what_a_thread_has_taken_is_accounted_when_its_socket_goes)
+{
+	struct listener_counters *counters;
+
+	take_without_room(3);
+	counters = &fixture.listener->counters;
+	fixture_capture();
+	acceptor_remove(&acceptor, listening);
+	ck_assert_uint_eq(fixture_count(fixture_captured(), "refused 1 connection"), 1);
+	ck_assert_uint_eq(atomic_load(&counters->accepted), 3);
+	ck_assert_uint_eq(atomic_load(&counters->rejected[CONN_END_QUEUE_DRAIN]), 3);
+	fixture_check_sums(fixture.listener);
+}
+END_TEST
+
+START_TEST(what_a_thread_has_taken_has_its_turn)
+{
+	take_without_room(3);
+	give_room(2);
+	ck_assert_uint_eq(taken_count, 2);
+	give_room(2);
+	ck_assert_uint_eq(taken_count, 3);
+	fixture_check_sums(fixture.listener);
+}
+END_TEST
+
+/* A reload has a program accept. */
+START_TEST(what_a_thread_has_taken_is_served_when_its_socket_is_lent)
+{
+	take_without_room(3);
+	fixture.listener->route->lends_socket = true;
+	acceptor_begin(&acceptor, listening);
+	ck_assert_uint_eq(taken_count, 3);
+	ck_assert_ptr_null(listening->asked_for);
+}
+END_TEST
+
 static void *
 signal_from_a_thread(void *arg)
 {
@@ -292,4 +398,9 @@ rig_add_room(Suite *suite)
 	tcase_add_test(tc, a_reload_has_those_that_wait_look_again);
 	tcase_add_test(tc, a_signal_of_room_during_a_pause_is_not_lost);
 	tcase_add_test(tc, a_signal_from_another_thread_ends_the_sleep);
+	tcase_add_test(tc, a_shared_socket_takes_no_more_than_there_is_room_for);
+	tcase_add_test(tc, a_shared_socket_takes_nobody_without_room);
+	tcase_add_test(tc, what_a_thread_has_taken_is_accounted_when_its_socket_goes);
+	tcase_add_test(tc, what_a_thread_has_taken_has_its_turn);
+	tcase_add_test(tc, what_a_thread_has_taken_is_served_when_its_socket_is_lent);
 }

@@ -34,6 +34,7 @@ extern int clients[CLIENTS_MAX];
 extern unsigned client_count;
 extern bool room;
 extern unsigned room_left; /* so many more, then there is none */
+extern unsigned looks_left;
 extern struct accepted taken[CLIENTS_MAX];
 extern unsigned taken_count;
 extern unsigned batches[CLIENTS_MAX]; /* what each flush was told */
