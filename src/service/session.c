@@ -170,6 +170,16 @@ park(struct session *session)
 	session_arm_timer(session);
 }
 
+/* Is there more behind what was read, be it the end or an error? If not, an edge will tell of it. */
+static bool
+has_more_input(const struct session *session)
+{
+	char byte;
+
+	return session->hangup_seen || recv(session->conn.from.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+	       errno != EAGAIN;
+}
+
 /* The fiber has returned from serve(). */
 static void
 after_serve(struct session *session)
@@ -183,10 +193,12 @@ after_serve(struct session *session)
 		/* It was told to end, or has read the end, and parked all the same: nothing would ever wake it. */
 		session->verdict = CP_DONE;
 		session_conclude(session);
-	} else if (session->readable) {
+	} else if (session->readable && session->watched && has_more_input(session)) {
 		session_set_state(session, SESSION_YIELDED);
 		loop_schedule(&session->sched->loop, &session->task);
 	} else {
+		/* A read that took just what it asked for leaves `readable`; to begin to watch tells what is there. */
+		session->readable = false;
 		park(session);
 	}
 }
@@ -544,15 +556,6 @@ begin_serving(struct session *session)
 		session->readable = true;
 		session_run(session);
 	}
-}
-
-/* Is there more behind the header? If not, an edge will tell of it. */
-static bool
-has_more_input(const struct session *session)
-{
-	char byte;
-
-	return session->hangup_seen || recv(session->conn.from.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
 static void

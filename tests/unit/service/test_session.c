@@ -180,6 +180,24 @@ START_TEST(one_that_parks_with_input_left_is_called_in_the_next_turn)
 }
 END_TEST
 
+/* A read that took just what it asked for says nothing of what is left. */
+START_TEST(one_that_parks_after_all_of_its_input_holds_no_stack)
+{
+	served_open(&served, &takes_two, "");
+	for (unsigned i = 1; i <= 3; i++) {
+		served_send(&served, "ab");
+		rig_turn_some();
+		ck_assert_uint_eq(calls, i);
+		ck_assert_int_eq(served_state(&served), SESSION_PARKED);
+		ck_assert_uint_eq(fiber_pool_busy(rig_sched.fibers), 0);
+	}
+	served_close(&served);
+	served_finish(&served);
+	ck_assert_uint_eq(served.bytes_in, 6);
+	served_expect_end(&served, CONN_END_CLIENT);
+}
+END_TEST
+
 START_TEST(input_and_its_end_at_once_are_both_delivered)
 {
 	served_open(&served, &client_first, "");
@@ -475,6 +493,7 @@ add_running(Suite *suite)
 	tcase_add_checked_fixture(tc, reset_counts, NULL);
 	tcase_add_test(tc, a_parked_connection_holds_no_stack_and_is_called_anew);
 	tcase_add_test(tc, one_that_parks_with_input_left_is_called_in_the_next_turn);
+	tcase_add_test(tc, one_that_parks_after_all_of_its_input_holds_no_stack);
 	tcase_add_test(tc, input_and_its_end_at_once_are_both_delivered);
 	tcase_add_test(tc, one_that_parks_after_the_end_is_over);
 	tc = rig_case(suite, "fairness");
