@@ -134,7 +134,7 @@ cp_connect(struct cp_conn *conn, const char *address, int timeout_ms)
 
 /* ---- about the connection ------------------------------------------------------------------------------ */
 
-static void
+static __attribute__((format(printf, 3, 0))) void
 log_text(const struct session *session, enum log_level level, const char *fmt, va_list args)
 {
 	const struct route *route = session->conn.from.route;
