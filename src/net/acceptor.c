@@ -23,6 +23,7 @@
 #include "base/fdutil.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "net/accept_error.h"
 #include "net/accept_thread.h"
 #include "net/admission.h"
 #include "net/listener.h"
@@ -344,36 +345,6 @@ read_backlog_ms(int fd)
 	return info.tcpi_last_ack_recv;
 }
 
-/* Errors that belong to the one connection, not to the socket (accept(2)): the next one may be fine. */
-static bool
-is_error_of_connection(int error)
-{
-	switch (error) {
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM: /* a packet filter said no */
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-	case ETIMEDOUT:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* What the process or the system lacks: every socket would fail alike. */
-static bool
-is_error_of_shortage(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 /* The next descriptor of the backlog, or of what the socket's thread took off it. -errno; -EINPROGRESS: ask it. */
 static int
 next_of(struct listen_socket *socket, struct sockaddr_storage *ret_sa, socklen_t *ret_length, uint64_t *accepted_ns)
@@ -402,12 +373,12 @@ accept_one(struct acceptor *acceptor, struct listen_socket *socket, struct route
 	if (accepted.fd < 0) {
 		int error = -accepted.fd;
 
-		if (is_error_of_connection(error))
+		if (accept_error_kind(error) == ACCEPT_ERROR_OF_CONNECTION)
 			return 0;
 		if (error == EAGAIN || error == EINPROGRESS)
 			return -error;
 		/* Either pause keeps it from turning into a busy loop. */
-		if (is_error_of_shortage(error))
+		if (accept_error_kind(error) == ACCEPT_ERROR_OF_SHORTAGE)
 			begin_backoff(acceptor, socket, error);
 		else
 			begin_pause(acceptor, socket, error);

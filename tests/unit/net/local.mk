@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 NETFIXTURE = tests/unit/net/netfixture.c tests/unit/net/netfixture.h
+UNIT_TESTS += tests/unit/net/test_accept_error
+tests_unit_net_test_accept_error_SOURCES = tests/unit/net/test_accept_error.c
+tests_unit_net_test_accept_error_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/net/test_accept_thread
 tests_unit_net_test_accept_thread_SOURCES = tests/unit/net/test_accept_thread.c
 tests_unit_net_test_accept_thread_LDADD = $(UNIT_LIBS)
