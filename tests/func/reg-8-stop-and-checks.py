@@ -10,7 +10,8 @@ from checklib import check
 from cpharness import eventually, expect, expect_equal, expect_match, main, scaled
 from execlib import children_of, daemon_with, shell
 
-DEAF = "trap 'echo told' TERM; echo up; while :; do sleep 1000; done"
+# A short sleep: a SIGTERM between fork(2) and execve(2) is lost on the child, and the shell waits for that.
+DEAF = "trap 'echo told' TERM; echo up; while :; do sleep 0.2; done"
 ASKERS = 60
 FIRST_FREE = 3
 
