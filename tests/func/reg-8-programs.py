@@ -251,13 +251,15 @@ def test_a_spawner_that_dies_around_reloads_is_always_replaced():
 def test_tables_of_old_configs_outlive_the_spawner():
     """A connection that came before the reload, and starts its program after the spawner has died."""
     hold = 'accept_proxy = true; trusted_proxies = "127.0.0.1";'
-    with daemon_with(shell("s", "echo old", rule=hold)) as daemon, daemon.connect("s") as client:
-        eventually(lambda: "1 connection" in daemon.status(), daemon.status)
-        daemon.reload(listeners=shell("s", "echo new", rule=hold), pools=POOL)
-        os.kill(spawner_of(daemon), signal.SIGKILL)
-        daemon.wait_log("takes its place")
-        client.send(b"PROXY UNKNOWN\r\n")
-        expect_equal(client.recv_all(), b"old\n", "output")
+    with daemon_with(shell("s", "echo old", rule=hold)) as daemon:
+        before = daemon.fd_count()
+        with daemon.connect("s") as client:
+            eventually(lambda: daemon.fd_count() > before, lambda: "it was not accepted")
+            daemon.reload(listeners=shell("s", "echo new", rule=hold), pools=POOL)
+            os.kill(spawner_of(daemon), signal.SIGKILL)
+            daemon.wait_log("takes its place")
+            client.send(b"PROXY UNKNOWN\r\n")
+            expect_equal(client.recv_all(), b"old\n", "output")
 
 
 # ---- 14: what names stand for, and what is missing -----------------------------------------------
