@@ -405,8 +405,15 @@ start_and_stop(uint64_t id)
 	char state;
 
 	send_start(channel, id, SLOW);
-	while ((pid = atomic_load(&shared->pids[0])) == 0)
-		;
+	while ((pid = atomic_load(&shared->pids[0])) == 0) {
+		struct pollfd over = {.fd = channel, .events = POLLIN};
+
+		/* It has come and gone before we had a look. */
+		if (poll(&over, 1, 0) == 1) {
+			ck_assert_uint_eq(hear().id, id);
+			return false;
+		}
+	}
 	(void)kill(pid, SIGSTOP);
 	do {
 		(void)sched_yield();
