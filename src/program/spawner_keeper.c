@@ -134,7 +134,6 @@ fork_spawner(struct keeper *keeper)
 		rc = keeper->pid < 0 ? -errno : 0;
 	}
 	if (rc == 0 && keeper->pid == 0) {
-		(void)prctl(PR_SET_NAME, "cp-spawner");
 		fd_close(&keeper->daemon_fd);
 		fd_close(&keeper->signal_fd);
 		fd_close(&keeper->load.answer_fd);

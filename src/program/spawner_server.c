@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -676,6 +677,8 @@ spawner_serve(int main_fd, int control_fd, const struct list *kept_tables, struc
 	launch_init();
 	/* After launch_init(), which leaves no signal but with its default action. */
 	(void)!fault_install("connpoold: spawner");
+	/* Who finds it by this name finds one whose end is explained. */
+	(void)prctl(PR_SET_NAME, "cp-spawner");
 	while (server.main_fd >= 0 || !list_is_empty(&server.lines.items)) {
 		struct epoll_event events[EVENTS_MAX];
 		int count = epoll_wait(server.epoll_fd, events, EVENTS_MAX, wait_ms(&server));
