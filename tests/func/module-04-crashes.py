@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Crashes: the last line says whose code ended the daemon, the backtrace where, and the signal takes its course."""
-import contextlib
 import os
 import re
 import resource
@@ -9,8 +8,9 @@ import shutil
 import signal
 import subprocess
 
-from cpharness import (LIMIT, SANITIZERS, TOP_BUILDDIR, Daemon, Skip, expect, expect_equal, expect_match, main,
-                       make_config)
+from cpharness import (LIMIT, SANITIZERS, TOP_BUILDDIR, Daemon, Skip, eventually, expect, expect_equal, expect_match,
+                       main, make_config)
+from execlib import children_of
 
 MODULES = os.path.join(TOP_BUILDDIR, "tests", "modules")
 CRASH = os.path.join(MODULES, "crash.so")
@@ -43,17 +43,12 @@ class Crashing(Daemon):
 
 def child_named(daemon, name):
     """A process of the daemon's: its child, or a child of that."""
-    parents = {daemon.process.pid}
-    found = []
-    for _ in range(2):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
-                comm, rest = stream.read().split("(", 1)[1].rsplit(")", 1)
-                if int(rest.split()[1]) in parents:
-                    parents.add(int(pid))
-                    found += [int(pid)] if comm == name else []
-    expect(found, f"there is no {name}")
-    return found[0]
+    def found():
+        return [pid for pid, (_, state, comm) in children_of(daemon.process.pid).items()
+                if comm == name and state != "Z"]
+    # It has its name a moment after it was forked.
+    eventually(found, lambda: f"there is no {name}")
+    return found()[0]
 
 
 def expect_crash(command, status, line, function=None, **module):
